@@ -1,0 +1,263 @@
+"""The descriptor as frozen types: the single source of `schemas/descriptor.schema.json`.
+
+After `ocrpack.descriptor.load` nothing else in the project handles descriptor data as raw JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+
+SCHEMA_VERSION = 1
+SCHEMA_ID = "urn:ocrpack:schema:descriptor:1"
+SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+SHA256 = r"^[0-9a-f]{64}$"
+PATH = r"^[^\\\x00-\x1f]+$"
+ENTRYPOINT = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?$"
+ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+WeightRole = Literal["recognition", "detection", "classification", "language", "dictionary", "processor"]
+Interface = Literal["wsgi", "asgi", "aiohttp"]
+Purpose = Literal["inference", "health", "ready", "page", "metrics"]
+
+
+def _normal_version(text: str) -> str:
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        raise ValueError("not a PEP 440 version") from None
+
+
+def _specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError("not a PEP 440 version specifier") from None
+    return text
+
+
+Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=63)]
+BundlePath = Annotated[str, StringConstraints(pattern=PATH, max_length=1024)]
+NormalVersion = Annotated[str, AfterValidator(_normal_version), Field(json_schema_extra={"format": "pep440-version"})]
+PythonSpecifier = Annotated[
+    str, AfterValidator(_specifier), Field(json_schema_extra={"format": "pep440-version-specifier"})
+]
+EnvironmentName = Annotated[str, StringConstraints(pattern=ENVIRONMENT_NAME)]
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Part(BaseModel):
+    """What every part of the descriptor shares: frozen, closed to unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Weight(Part):
+    """One file of the model."""
+
+    path: Annotated[BundlePath, Field(examples=["weights/eng.traineddata"])]
+    """Where the file lies in the bundle, relative to its top folder."""
+    role: Annotated[WeightRole, Field(examples=["language"])]
+    """What the file is for; `build` checks the content against it."""
+    sha256: Annotated[str | None, Field(pattern=SHA256, examples=["7d4322bd2a7749724879683fc3912cb5" + "0" * 32])] = None
+    """SHA-256 of the file in lower-case hex; `build` fills it in when absent and refuses another file when given."""
+    size: Annotated[int | None, Field(ge=1, examples=[4113088])] = None
+    """Size in bytes; `build` fills it in when absent and refuses another size when given."""
+    source: Annotated[
+        NonEmpty | tuple[NonEmpty, ...] | None,
+        Field(examples=[["$TESSDATA_PREFIX/eng.traineddata", "/usr/share/tesseract-ocr/*/tessdata/eng.traineddata"]]),
+    ] = None
+    """Where `build` finds the file: a path, an https address, or a list of places tried in order. Paths may hold
+    `~`, `$VARIABLE` and `*`. Absent: the file lies at `path` in the source folder."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The places to look in, in order."""
+        if self.source is None:
+            return (self.path,)
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+
+class Model(Part):
+    """The OCR model that the bundle carries."""
+
+    name: Annotated[NonEmpty, Field(examples=["tesseract-eng"])]
+    """The model's name, as clients see it in every answer."""
+    version: Annotated[NonEmpty, Field(examples=["4.1.0"])]
+    """The model's version; any text, since models seldom follow PEP 440."""
+    license: Annotated[NonEmpty | None, Field(examples=["Apache-2.0"])] = None
+    """The weights' licence, best as an SPDX identifier."""
+    languages: Annotated[tuple[NonEmpty, ...], Field(examples=[["eng"]])] = ()
+    """Languages that the model reads, as the engine names them."""
+    weights: Annotated[tuple[Weight, ...], Field(examples=[[{"path": "weights/eng.traineddata", "role": "language"}]])] = ()
+    """The model's files."""
+
+
+class App(Part):
+    """The application that serves the model."""
+
+    entrypoint: Annotated[str, Field(pattern=ENTRYPOINT, examples=["app:app"])] = "app:app"
+    """The application object, as `module:attribute`."""
+    interface: Annotated[Interface, Field(examples=["wsgi"])] = "wsgi"
+    """How the server calls the app."""
+    engine: Annotated[Slug | None, Field(examples=["tesseract"])] = None
+    """The engine of the embedded app. Absent: the bundle brings a whole app of its own."""
+    options: Annotated[
+        dict[str, str | int | float | bool | tuple[str, ...]], Field(examples=[{"backend": "auto", "psm": 3}])
+    ] = {}
+    """The engine's options."""
+    workers: Annotated[int, Field(ge=1, le=256, examples=[2])] = 1
+    """Worker processes; each loads the model once."""
+    threads: Annotated[int, Field(ge=1, le=1024, examples=[32])] = 8
+    """Request threads a worker (`wsgi` only)."""
+    boot_seconds: Annotated[float, Field(gt=0, le=86400, examples=[60])] = 60
+    """How long the app may take until it answers its health endpoint."""
+    request_seconds: Annotated[float, Field(gt=0, le=86400, examples=[120])] = 120
+    """How long one request may take before its worker is taken for hung."""
+
+
+class Endpoint(Part):
+    """One HTTP address of the app."""
+
+    path: Annotated[str, Field(pattern=r"^/[^\s?#]*$", examples=["/ocr"])]
+    """The path, from the server's root."""
+    method: Annotated[Literal["GET", "POST", "PUT"], Field(examples=["POST"])] = "GET"
+    """The HTTP method."""
+    purpose: Annotated[Purpose, Field(examples=["inference"])]
+    """What it is for; `deploy` waits for `ready` (else `health`) and sends the samples to `inference`."""
+
+
+class SystemPackage(Part):
+    """A package of the operating system that the bundle needs on the target."""
+
+    name: Annotated[NonEmpty, Field(examples=["libgl1"])]
+    """The package's name in Debian and Ubuntu, for the remedy."""
+    program: Annotated[NonEmpty | None, Field(examples=["tesseract"])] = None
+    """A program on PATH that shows that the package is there."""
+    library: Annotated[NonEmpty | None, Field(examples=["libGL.so.1"])] = None
+    """A shared library that shows that the package is there."""
+
+
+class Resources(Part):
+    """What the running service needs of the machine."""
+
+    memory_mb: Annotated[int | None, Field(ge=1, examples=[512])] = None
+    """Memory needed by all workers together, in MiB; less free memory is refused."""
+    memory_recommended_mb: Annotated[int | None, Field(ge=1, examples=[1024])] = None
+    """Memory that it runs well with, in MiB; less is a warning."""
+    cpus: Annotated[float | None, Field(gt=0, examples=[1])] = None
+    """Processors needed."""
+    disk_mb: Annotated[int | None, Field(ge=1, examples=[300])] = None
+    """Disk needed by the environment, in MiB."""
+    gpu: Annotated[bool, Field(examples=[False])] = False
+    """Whether a GPU is needed."""
+
+
+class Sample(Part):
+    """An image with its true text and an error bound: what a smoke test runs."""
+
+    image: Annotated[BundlePath, Field(examples=["samples/paragraph.png"])]
+    """The image's path, in the source folder and in the bundle."""
+    text: Annotated[str | None, Field(examples=["The quick brown fox"])] = None
+    """The true text; compared with white space normalised."""
+    text_file: Annotated[BundlePath | None, Field(examples=["samples/paragraph.txt"])] = None
+    """A UTF-8 file with the true text, in place of `text`."""
+    max_cer: Annotated[float, Field(ge=0, le=1, examples=[0.02])] = 0.1
+    """The highest character error rate that passes (0 to 1)."""
+    max_seconds: Annotated[float, Field(gt=0, examples=[20])] = 60
+    """The longest time that an answer may take, in seconds."""
+
+
+class Descriptor(Part):
+    """What a packager declares about an OCR application."""
+
+    model_config = ConfigDict(title="ocrpack descriptor", populate_by_name=False)
+
+    schema_: Annotated[str | None, Field(alias="$schema", examples=[SCHEMA_ID])] = None
+    """Where editors find this schema."""
+    schema_version: Annotated[Literal[1], Field(examples=[SCHEMA_VERSION])]
+    """The version of the descriptor format."""
+    name: Annotated[Slug, Field(examples=["tesseract"])]
+    """The bundle's name: lower-case letters, digits and single hyphens."""
+    version: Annotated[NormalVersion, Field(examples=["1.0.0"])]
+    """The bundle's version by PEP 440; kept in its normal form."""
+    summary: Annotated[str, Field(max_length=512, examples=["Tesseract OCR with an API and a page"])] = ""
+    """One line about the bundle."""
+    license: Annotated[NonEmpty | None, Field(examples=["Apache-2.0"])] = None
+    """The bundle's licence, best as an SPDX identifier."""
+    authors: Annotated[tuple[NonEmpty, ...], Field(examples=[["Ada Lovelace <ada@example.org>"]])] = ()
+    """Who made the bundle."""
+    model: Annotated[Model, Field(examples=[{"name": "tesseract-eng", "version": "4.1.0", "languages": ["eng"]}])]
+    """The OCR model."""
+    app: Annotated[App, Field(examples=[{"entrypoint": "app:app", "engine": "tesseract", "workers": 2}])] = App()
+    """The application."""
+    endpoints: Annotated[
+        tuple[Endpoint, ...],
+        Field(examples=[[{"path": "/ocr", "method": "POST", "purpose": "inference"}, {"path": "/healthz", "purpose": "health"}]]),
+    ] = (
+        Endpoint(path="/ocr", method="POST", purpose="inference"),
+        Endpoint(path="/healthz", purpose="health"),
+        Endpoint(path="/readyz", purpose="ready"),
+        Endpoint(path="/", purpose="page"),
+    )
+    """The app's HTTP addresses."""
+    host: Annotated[NonEmpty, Field(examples=["127.0.0.1"])] = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` opens the service to the network."""
+    port: Annotated[int, Field(ge=1, le=65535, examples=[8000])] = 8000
+    """The port to listen on; `deploy --port` overrides it."""
+    requirements: Annotated[BundlePath, Field(examples=["requirements.txt"])] = "requirements.txt"
+    """The pip requirements file."""
+    python: Annotated[PythonSpecifier, Field(examples=[">=3.11"])] = ">=3.11"
+    """The Python versions that the app runs on, as a PEP 440 specifier."""
+    system_packages: Annotated[
+        tuple[SystemPackage, ...], Field(examples=[[{"name": "libgl1", "library": "libGL.so.1"}]])
+    ] = ()
+    """Packages of the operating system; `deploy` looks for them before it touches anything."""
+    env: Annotated[dict[EnvironmentName, str], Field(examples=[{"OMP_THREAD_LIMIT": "1"}])] = {}
+    """Environment variables of the app; plain values that anyone may read."""
+    secrets: Annotated[tuple[EnvironmentName, ...], Field(examples=[["OCR_API_TOKEN"]])] = ()
+    """Names of secret environment variables; the values come from the target and never enter a bundle."""
+    resources: Annotated[Resources, Field(examples=[{"memory_mb": 512, "cpus": 1}])] = Resources()
+    """What the service needs of the machine."""
+    build_commands: Annotated[tuple[NonEmpty, ...], Field(examples=[["python tools/convert_model.py"]])] = ()
+    """Shell commands run once in the source folder at build time, before files are collected."""
+    files: Annotated[tuple[NonEmpty, ...], Field(examples=[["preprocessing/", "static/**/*.css"]])] = ()
+    """What else goes into the bundle: paths, folders or gitignore-style patterns, from the source folder."""
+    samples: Annotated[
+        tuple[Sample, ...],
+        Field(examples=[[{"image": "samples/paragraph.png", "text_file": "samples/paragraph.txt", "max_cer": 0.02}]]),
+    ] = ()
+    """What proves a deployment: images with their true text."""
+
+    def endpoint(self, *purposes: Purpose) -> Endpoint | None:
+        """Return the first endpoint of the first purpose that has one."""
+        for purpose in purposes:
+            for endpoint in self.endpoints:
+                if endpoint.purpose == purpose:
+                    return endpoint
+        return None
+
+
+class _EditorSchema(GenerateJsonSchema):
+    """JSON Schema 2020-12 without `null` alternatives: an optional key is left out, never null."""
+
+    schema_dialect = "https://json-schema.org/draft/2020-12/schema"
+
+    def generate(self, schema: Any, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
+        return {"$schema": self.schema_dialect, "$id": SCHEMA_ID, **super().generate(schema, mode)}
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        inner = super().default_schema(schema)
+        return {key: value for key, value in inner.items() if not (key == "default" and value is None)}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the descriptor's JSON Schema (2020-12), as `schemas/descriptor.schema.json` holds it."""
+    return Descriptor.model_json_schema(schema_generator=_EditorSchema, by_alias=True)
