@@ -62,6 +62,8 @@ class OcrpackError(Exception):
     message: str
     remedy: str = ""
     findings: tuple[Finding, ...] = field(default=())
+    answer: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    """What the command had to answer besides, for `--json`."""
 
     def __post_init__(self) -> None:
         super().__init__(self.message)

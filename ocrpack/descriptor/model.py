@@ -5,12 +5,14 @@ After `ocrpack.descriptor.load` nothing else in the project handles descriptor d
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import PydanticCustomError
 
 SCHEMA_VERSION = 1
 SCHEMA_ID = "urn:ocrpack:schema:descriptor:1"
@@ -19,32 +21,72 @@ SHA256 = r"^[0-9a-f]{64}$"
 PATH = r"^[^\\\x00-\x1f]+$"
 ENTRYPOINT = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?$"
 ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+URL_PATH = r"^/[^\s?#]*$"
 
 WeightRole = Literal["recognition", "detection", "classification", "language", "dictionary", "processor"]
 Interface = Literal["wsgi", "asgi", "aiohttp"]
 Purpose = Literal["inference", "health", "ready", "page", "metrics"]
 
 
+def _refuse(code: str, message: str, expected: str, remedy: str) -> PydanticCustomError:
+    """Return what a validator raises; `ocrpack.descriptor.findings` turns it into a finding with a place."""
+    return PydanticCustomError(code, "{message}", {"message": message, "expected": expected, "remedy": remedy})
+
+
 def _normal_version(text: str) -> str:
     try:
         return str(Version(text))
-    except InvalidVersion:
-        raise ValueError("not a PEP 440 version") from None
+    except ValueError:  # InvalidVersion, or a number of thousands of digits
+        remedy = "write a version such as 1.0.0, 1.2.0rc1 or 2026.1"
+        raise _refuse("bad-version", "not a version by PEP 440", "a PEP 440 version", remedy) from None
 
 
 def _specifier(text: str) -> str:
     try:
         SpecifierSet(text)
-    except InvalidSpecifier:
-        raise ValueError("not a PEP 440 version specifier") from None
+    except ValueError:  # InvalidSpecifier, or a number of thousands of digits
+        remedy = 'write a specifier such as ">=3.11" or ">=3.11,<3.14"'
+        raise _refuse("bad-specifier", "not a version specifier by PEP 440", "a PEP 440 specifier", remedy) from None
     return text
 
 
+def path_fault(path: str) -> str | None:
+    """Return why a path cannot name a file of the source folder and of the bundle, or None where it can."""
+    if "\\" in path or any(ord(character) < 32 for character in path):
+        return "holds a backslash or a control character"
+    if path.startswith("/") or re.match("[A-Za-z]:", path):
+        return "is absolute"
+    parts = path.split("/")
+    if ".." in parts:
+        return "leads out of the folder with '..'"
+    if "" in parts or "." in parts:
+        return "has an empty or '.' part"
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        return "is not valid Unicode"
+    return None
+
+
+def _inside(path: str) -> str:
+    fault = path_fault(path)
+    if fault:
+        remedy = "write a relative path below the source folder, with forward slashes: weights/eng.traineddata"
+        raise _refuse("unsafe-path", f"the path {fault}", "a relative path below the source folder", remedy)
+    return path
+
+
 Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=63)]
-BundlePath = Annotated[str, StringConstraints(pattern=PATH, max_length=1024)]
-NormalVersion = Annotated[str, AfterValidator(_normal_version), Field(json_schema_extra={"format": "pep440-version"})]
+BundlePath = Annotated[str, StringConstraints(pattern=PATH, max_length=1024), AfterValidator(_inside)]
+NormalVersion = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128),
+    AfterValidator(_normal_version),
+    Field(json_schema_extra={"format": "pep440-version"}),
+]
 PythonSpecifier = Annotated[
-    str, AfterValidator(_specifier), Field(json_schema_extra={"format": "pep440-version-specifier"})
+    str,
+    StringConstraints(min_length=1, max_length=256),
+    AfterValidator(_specifier),
+    Field(json_schema_extra={"format": "pep440-version-specifier"}),
 ]
 EnvironmentName = Annotated[str, StringConstraints(pattern=ENVIRONMENT_NAME)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
@@ -63,12 +105,14 @@ class Weight(Part):
     """Where the file lies in the bundle, relative to its top folder."""
     role: Annotated[WeightRole, Field(examples=["language"])]
     """What the file is for; `build` checks the content against it."""
-    sha256: Annotated[str | None, Field(pattern=SHA256, examples=["7d4322bd2a7749724879683fc3912cb5" + "0" * 32])] = None
+    sha256: Annotated[str | None, Field(pattern=SHA256, examples=["7d4322bd2a7749724879683fc3912cb5" + "0" * 32])] = (
+        None
+    )
     """SHA-256 of the file in lower-case hex; `build` fills it in when absent and refuses another file when given."""
     size: Annotated[int | None, Field(ge=1, examples=[4113088])] = None
     """Size in bytes; `build` fills it in when absent and refuses another size when given."""
     source: Annotated[
-        NonEmpty | tuple[NonEmpty, ...] | None,
+        NonEmpty | Annotated[tuple[NonEmpty, ...], Field(min_length=1)] | None,
         Field(examples=[["$TESSDATA_PREFIX/eng.traineddata", "/usr/share/tesseract-ocr/*/tessdata/eng.traineddata"]]),
     ] = None
     """Where `build` finds the file: a path, an https address, or a list of places tried in order. Paths may hold
@@ -93,7 +137,9 @@ class Model(Part):
     """The weights' licence, best as an SPDX identifier."""
     languages: Annotated[tuple[NonEmpty, ...], Field(examples=[["eng"]])] = ()
     """Languages that the model reads, as the engine names them."""
-    weights: Annotated[tuple[Weight, ...], Field(examples=[[{"path": "weights/eng.traineddata", "role": "language"}]])] = ()
+    weights: Annotated[
+        tuple[Weight, ...], Field(examples=[[{"path": "weights/eng.traineddata", "role": "language"}]])
+    ] = ()
     """The model's files."""
 
 
@@ -123,7 +169,7 @@ class App(Part):
 class Endpoint(Part):
     """One HTTP address of the app."""
 
-    path: Annotated[str, Field(pattern=r"^/[^\s?#]*$", examples=["/ocr"])]
+    path: Annotated[str, Field(pattern=URL_PATH, examples=["/ocr"])]
     """The path, from the server's root."""
     method: Annotated[Literal["GET", "POST", "PUT"], Field(examples=["POST"])] = "GET"
     """The HTTP method."""
@@ -197,7 +243,11 @@ class Descriptor(Part):
     """The application."""
     endpoints: Annotated[
         tuple[Endpoint, ...],
-        Field(examples=[[{"path": "/ocr", "method": "POST", "purpose": "inference"}, {"path": "/healthz", "purpose": "health"}]]),
+        Field(
+            examples=[
+                [{"path": "/ocr", "method": "POST", "purpose": "inference"}, {"path": "/healthz", "purpose": "health"}]
+            ]
+        ),
     ] = (
         Endpoint(path="/ocr", method="POST", purpose="inference"),
         Endpoint(path="/healthz", purpose="health"),
@@ -217,7 +267,10 @@ class Descriptor(Part):
         tuple[SystemPackage, ...], Field(examples=[[{"name": "libgl1", "library": "libGL.so.1"}]])
     ] = ()
     """Packages of the operating system; `deploy` looks for them before it touches anything."""
-    env: Annotated[dict[EnvironmentName, str], Field(examples=[{"OMP_THREAD_LIMIT": "1"}])] = {}
+    env: Annotated[
+        dict[EnvironmentName, str],
+        Field(examples=[{"OMP_THREAD_LIMIT": "1"}], json_schema_extra={"additionalProperties": False}),
+    ] = {}
     """Environment variables of the app; plain values that anyone may read."""
     secrets: Annotated[tuple[EnvironmentName, ...], Field(examples=[["OCR_API_TOKEN"]])] = ()
     """Names of secret environment variables; the values come from the target and never enter a bundle."""
@@ -241,6 +294,10 @@ class Descriptor(Part):
                     return endpoint
         return None
 
+    def as_json(self) -> str:
+        """Return the descriptor as a JSON text that `parse` reads back to an equal descriptor."""
+        return self.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n"
+
 
 class _EditorSchema(GenerateJsonSchema):
     """JSON Schema 2020-12 without `null` alternatives: an optional key is left out, never null."""
@@ -255,7 +312,17 @@ class _EditorSchema(GenerateJsonSchema):
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
         inner = super().default_schema(schema)
-        return {key: value for key, value in inner.items() if not (key == "default" and value is None)}
+        return _without_null(inner)
+
+
+def _without_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Return the schema whose default holds no null, which the schema itself would refuse."""
+    match schema.get("default", ...):
+        case None:
+            return {key: value for key, value in schema.items() if key != "default"}
+        case dict() as default:
+            return {**schema, "default": {key: value for key, value in default.items() if value is not None}}
+    return schema
 
 
 def json_schema() -> dict[str, Any]:

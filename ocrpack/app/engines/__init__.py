@@ -1,0 +1,115 @@
+"""What an OCR engine is to the app, and the engines there are.
+
+An engine is one module with a `load(model) -> Engine` function and one line in `REGISTRY`. Its library is imported
+inside that module alone, so that a bundle needs to install only the engine it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+Box = tuple[int, int, int, int]
+Polygon = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+
+REGISTRY = {
+    "tesseract": ".tesseract",
+}
+
+
+class RefusedError(Exception):
+    """Say why the engine will not read an image that is sound in itself."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """Hold a word and where it stands: pixels, origin top left, polygon clockwise from the reader's top left."""
+
+    text: str
+    bbox: Box
+    polygon: Polygon
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Line(Word):
+    """Hold a line of text and its words in reading order."""
+
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Hold what was read from one image; `angle` is how far the text is turned clockwise, in degrees."""
+
+    text: str
+    angle: float
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Name one file of a model's weights."""
+
+    path: Path
+    role: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """Say what an engine is to load."""
+
+    name: str
+    version: str
+    languages: tuple[str, ...]
+    weights: tuple[Weight, ...]
+    options: Mapping[str, Any]
+
+
+class Engine(Protocol):
+    """Read text from images; the caller lets one image in at a time."""
+
+    name: str
+    backend: str
+
+    def read(self, image: Image, dpi: int | None, seconds: float) -> Page:
+        """Return the text of an upright RGB image.
+
+        Raises:
+            RefusedError: the engine cannot take this image.
+            TimeoutError: reading took longer than `seconds`.
+        """
+        ...
+
+
+def corners(bbox: Box, quarter_turns: int) -> Polygon:
+    """Return a box's corners clockwise, from the top left as seen by who reads text turned so far clockwise."""
+    left, top, right, bottom = bbox
+    upright = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    first, second, third, fourth = upright[quarter_turns % 4 :] + upright[: quarter_turns % 4]
+    return first, second, third, fourth
+
+
+def load_engine(name: str, model: Model) -> Engine:
+    """Return the named engine with its model in memory.
+
+    Raises:
+        RuntimeError: there is no such engine, a weight file is missing, or the engine's library cannot be had.
+    """
+    if name not in REGISTRY:
+        raise RuntimeError(f"there is no engine {name!r}; the descriptor's app.engine may be: {', '.join(REGISTRY)}")
+    for weight in model.weights:
+        if not weight.path.is_file():
+            raise RuntimeError(
+                f"the {weight.role} weights {weight.path} are missing; run the app from an unpacked bundle, "
+                f"or put the file there"
+            )
+    engine: Engine = import_module(REGISTRY[name], __package__).load(model)
+    return engine

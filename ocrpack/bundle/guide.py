@@ -1,0 +1,180 @@
+"""Write SETUP.md: how a deployer without ocrpack brings the bundle up by hand."""
+
+from __future__ import annotations
+
+from string import Template
+
+from ocrpack.bundle.manifest import Entry
+from ocrpack.bundle.server import SERVER_REQUIREMENTS
+from ocrpack.descriptor import Descriptor
+
+GUIDE = "SETUP.md"
+
+_GUIDE = Template("""\
+# $name $version: setup
+
+$summary
+
+You need a machine with Python $python and $disk of free disk space.$memory
+Nothing else is needed: no Docker, no administrator rights. Choose one of the two ways.
+
+## With ocrpack
+
+    ocrpack deploy $name-$version.zip
+
+installs the bundle, starts it, proves it with the samples inside and tags the version in git.
+
+## By hand
+
+### 1. Extract the package
+
+Keep the folder structure as it is.
+
+Linux and macOS:
+
+    unzip $name-$version.zip -d $name-$version
+    cd $name-$version
+
+Windows (PowerShell):
+
+    Expand-Archive $name-$version.zip -DestinationPath $name-$version
+    cd $name-$version
+
+### 2. Make a virtual environment and install the requirements
+
+Linux and macOS:
+
+    python3 -m venv .venv
+    . .venv/bin/activate
+    python -m pip install --upgrade pip
+    python -m pip install -r $requirements
+
+Windows (PowerShell):
+
+    py -m venv .venv
+    .venv\\Scripts\\Activate.ps1
+    python -m pip install --upgrade pip
+    python -m pip install -r $requirements
+$system$variables
+### $start_number. Start the app
+
+$start
+
+### $use_number. Use it
+
+$use
+## What is inside
+
+Model: $model. Languages: $languages.
+
+| file | size in bytes | SHA-256 |
+|---|---|---|
+$weights
+
+`manifest.json` lists every file with its size and SHA-256.
+
+## When something goes wrong
+
+| symptom | remedy |
+|---|---|
+| `python3: command not found` | install Python $python (Debian, Ubuntu: `apt-get install python3 python3-venv`) |
+| `ensurepip is not available` | Debian, Ubuntu: `apt-get install python3-venv` |
+| `No matching distribution found` | the machine has no internet access, or its Python is not $python: check `python --version` |
+| `Address already in use` | another program listens on port $port: stop it, or set another port |
+| PowerShell refuses `Activate.ps1` | `Set-ExecutionPolicy -Scope Process RemoteSigned`, then again |
+| the text is wrong | compare with the samples: they were read with a character error rate below the bound in `descriptor.json` |
+""")
+
+_PLAIN_START = Template("""\
+    python $script
+
+It listens on http://$host:$port/.
+""")
+
+_SERVER_START = Template("""\
+Linux and macOS:
+
+    python -m pip install -r $server_requirements
+    python -m gunicorn --workers $workers $options--bind $host:$port '$entrypoint'
+
+It listens on http://$host:$port/.
+""")
+
+
+def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, runs_alone: bool) -> bytes:
+    """Return SETUP.md for one bundle.
+
+    `runs_alone` tells that `python app.py` starts the app; else the guide starts it with gunicorn.
+    """
+    app, model = descriptor.app, descriptor.model
+    system, variables = _system(descriptor), _variables(descriptor)
+    number = 3 + bool(system) + bool(variables)
+    values = {
+        "name": descriptor.name,
+        "version": descriptor.version,
+        "summary": descriptor.summary or "An OCR service.",
+        "python": descriptor.python,
+        "disk": f"{(descriptor.resources.disk_mb or 500) + total_bytes // (1 << 20) + 1} MiB",
+        "memory": f"\nIt needs {descriptor.resources.memory_mb} MiB of memory." if descriptor.resources.memory_mb else "",
+        "requirements": descriptor.requirements,
+        "system": system and f"\n### 3. Install what the operating system must bring\n\n{system}",
+        "variables": variables and f"\n### {3 + bool(system)}. Set the variables\n\n{variables}",
+        "start_number": number,
+        "use_number": number + 1,
+        "host": descriptor.host,
+        "port": descriptor.port,
+        "script": app.entrypoint.partition(":")[0].replace(".", "/") + ".py",
+        "server_requirements": SERVER_REQUIREMENTS,
+        "workers": app.workers,
+        "options": _server_options(descriptor),
+        "entrypoint": app.entrypoint,
+        "model": f"{model.name} {model.version}" + (f" ({model.license})" if model.license else ""),
+        "languages": ", ".join(model.languages) or "not stated",
+        "weights": "\n".join(f"| `{entry.path}` | {entry.size} | `{entry.sha256}` |" for entry in weights) or "| none | | |",
+    }
+    start = (_PLAIN_START if runs_alone else _SERVER_START).substitute(values)
+    return _GUIDE.substitute(values, start=start.rstrip(), use=_use(descriptor)).encode()
+
+
+def _server_options(descriptor: Descriptor) -> str:
+    worker = {
+        "wsgi": f"--threads {descriptor.app.threads} ",
+        "asgi": "--worker-class uvicorn_worker.UvicornWorker ",
+        "aiohttp": "--worker-class aiohttp.GunicornWebWorker ",
+    }
+    return worker[descriptor.app.interface]
+
+
+def _system(descriptor: Descriptor) -> str:
+    names = " ".join(package.name for package in descriptor.system_packages)
+    return f"Debian and Ubuntu, as administrator:\n\n    apt-get install {names}\n" if names else ""
+
+
+def _variables(descriptor: Descriptor) -> str:
+    values = {**descriptor.env, **dict.fromkeys(descriptor.secrets, "<your secret value>")}
+    if not values:
+        return ""
+    posix = "\n".join(f"    export {name}='{value}'" for name, value in values.items())
+    windows = "\n".join(f"    $env:{name} = '{value}'" for name, value in values.items())
+    return f"Linux and macOS:\n\n{posix}\n\nWindows (PowerShell):\n\n{windows}\n"
+
+
+def _use(descriptor: Descriptor) -> str:
+    base = f"http://{descriptor.host}:{descriptor.port}"
+    lines = []
+    page = descriptor.endpoint("page")
+    if page is not None:
+        lines.append(f"Open {base}{page.path} in a browser, choose an image, and read its text.\n")
+    inference = descriptor.endpoint("inference")
+    if inference is not None:
+        image = descriptor.samples[0].image if descriptor.samples else "image.png"
+        lines.append(f"Or from the command line:\n\n    curl -F image=@{image} {base}{inference.path}\n")
+    if descriptor.samples:
+        lines.append("The samples and the text that they must give:\n\n| image | true text |\n|---|---|")
+        lines.extend(f"| `{sample.image}` | {_truth(sample.text, sample.text_file)} |" for sample in descriptor.samples)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _truth(text: str | None, text_file: str | None) -> str:
+    return f"in `{text_file}`" if text is None else " ".join(text.split()).replace("|", "\\|")

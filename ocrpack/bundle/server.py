@@ -1,0 +1,18 @@
+"""What a bundle needs to be served: the requirements that `build` adds to the packager's own."""
+
+from __future__ import annotations
+
+from ocrpack.descriptor import App, Interface
+
+SERVER_REQUIREMENTS = "requirements.server.txt"
+_GUNICORN = 'gunicorn>=27,<28 ; sys_platform != "win32"'
+_NEEDED: dict[Interface, tuple[str, ...]] = {
+    "wsgi": (_GUNICORN,),
+    "asgi": (_GUNICORN, "uvicorn-worker>=0.3,<1"),
+    "aiohttp": (_GUNICORN, "aiohttp>=3.11,<4"),
+}
+
+
+def requirements(app: App) -> bytes:
+    """Return the file that names the server for the app's interface."""
+    return ("# The server that `ocrpack deploy` runs the app with.\n" + "\n".join(_NEEDED[app.interface]) + "\n").encode()

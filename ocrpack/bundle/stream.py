@@ -1,0 +1,111 @@
+"""Copy bytes once while hashing them: SHA-256, CRC-32 and the copy run side by side.
+
+`hashlib` and `zlib` release the interpreter lock on large buffers, so two cores are used where there are two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+CHUNK = 1 << 20
+BUFFERS = 4
+
+Progress = Callable[[int], None]
+
+
+class Readable(Protocol):
+    """What bytes come from: an unbuffered or buffered binary file."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill the buffer from the current position and return the number of bytes."""
+
+
+class Writable(Protocol):
+    """What bytes go to."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Write from the buffer and return the number of bytes."""
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What a pass over a stream measured; `sha256` in hex, `size` in bytes."""
+
+    sha256: str
+    crc32: int
+    size: int
+
+
+class Hasher:
+    """Hashes streams; keep one for many files, since it holds threads and buffers."""
+
+    def __init__(self) -> None:
+        self._sha = ThreadPoolExecutor(1, "sha256")
+        self._crc = ThreadPoolExecutor(1, "crc32")
+        self._buffers = [memoryview(bytearray(CHUNK)) for _ in range(BUFFERS)]
+
+    def close(self) -> None:
+        """End the threads."""
+        self._sha.shutdown()
+        self._crc.shutdown()
+
+    def __enter__(self) -> Hasher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def copy(
+        self, source: Readable, sink: Writable | None, limit: int, progress: Progress | None = None
+    ) -> Digests:
+        """Read at most `limit` bytes, write them to `sink` if there is one, and return their digests.
+
+        Raises:
+            OSError: reading or writing failed.
+        """
+        sha = hashlib.sha256()
+        crc = 0
+        size = 0
+        pending: deque[tuple[Future[None], Future[int]]] = deque()
+
+        def crc_after(previous: int | Future[int], view: memoryview) -> int:
+            return zlib.crc32(view, previous if isinstance(previous, int) else previous.result())
+
+        last: int | Future[int] = 0
+        turn = 0
+        while size < limit:
+            if len(pending) == BUFFERS:
+                for future in pending.popleft():
+                    future.result()
+            count = source.readinto(self._buffers[turn][: min(CHUNK, limit - size)])
+            if not count:
+                break
+            view = self._buffers[turn][:count]
+            if count < CHUNK and size == 0:
+                sha.update(view)
+                last = zlib.crc32(view)
+            else:
+                last = self._crc.submit(crc_after, last, view)
+                pending.append((self._sha.submit(sha.update, view), last))
+                turn = (turn + 1) % BUFFERS
+            if sink is not None:
+                _write_all(sink, view)
+            size += count
+            if progress is not None:
+                progress(count)
+        for futures in pending:
+            for future in futures:
+                future.result()
+        crc = last if isinstance(last, int) else last.result()
+        return Digests(sha.hexdigest(), crc, size)
+
+
+def _write_all(sink: Writable, view: memoryview) -> None:
+    while view:
+        view = view[sink.write(view) :]

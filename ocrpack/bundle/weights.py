@@ -1,0 +1,157 @@
+"""Find the model's files on the packager's machine and refuse what is no model."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ocrpack.bundle.stream import CHUNK
+from ocrpack.descriptor import Weight
+from ocrpack.errors import DescriptorError, Finding, Where
+
+_DOWNLOAD_TIMEOUT_S = 60
+_HEAD_BYTES = 512
+_ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
+_MAGIC: dict[str, Callable[[bytes, int], bool]] = {
+    ".traineddata": lambda head, size: 1 <= int.from_bytes(head[:4], "little") <= 64 < size,
+    ".onnx": lambda head, _: head[:1] == b"\x08",
+    ".safetensors": lambda head, size: head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size,
+    ".pt": lambda head, _: head.startswith((_ZIP, b"\x80")),
+    ".pth": lambda head, _: head.startswith((_ZIP, b"\x80")),
+    ".keras": lambda head, _: head.startswith((_ZIP, _HDF5)),
+    ".h5": lambda head, _: head.startswith(_HDF5),
+    ".gguf": lambda head, _: head.startswith(b"GGUF"),
+    ".tflite": lambda head, _: head[4:8] == b"TFL3",
+}
+_HTML = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
+_LFS = b"version https://git-lfs"
+
+
+def find_all(
+    weights: tuple[Weight, ...],
+    folder: Path,
+    where_of: Callable[[int], Where],
+    environ: Mapping[str, str] = os.environ,
+) -> tuple[list[Path], list[Finding]]:
+    """Return the file of each weight, and what is wrong; files found on the network are downloaded to a cache.
+
+    `where_of` tells where the descriptor speaks of a weight. Places are tried in order. Paths are relative to `folder`; a place that names an unset variable is skipped.
+    """
+    paths: list[Path] = []
+    findings: list[Finding] = []
+    for index, weight in enumerate(weights):
+        where = where_of(index)
+        try:
+            path = _find(weight, folder, where, environ)
+            problems = _check(weight, path, where)
+        except DescriptorError as error:
+            problems = list(error.findings)
+        else:
+            paths.append(path)
+        findings.extend(problems)
+    return paths, findings
+
+
+def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]) -> Path:
+    tried = []
+    for place in weight.places:
+        if place.startswith("https://"):
+            return _download(place, weight, where)
+        expanded = _expand(place, environ)
+        if expanded is None:
+            tried.append(f"{place} (not set)")
+            continue
+        matches = sorted(glob.glob(expanded, root_dir=folder))
+        files = [folder / match for match in matches if (folder / match).is_file()]
+        if files:
+            return files[-1]
+        tried.append(place)
+    raise _refusal("weights-missing", f"{weight.path}: no such file in {', '.join(tried)}", _how_to_get(weight), where)
+
+
+def _expand(place: str, environ: Mapping[str, str]) -> str | None:
+    names = [braced or bare for braced, bare in re.findall(r"\$(?:\{(\w+)\}|(\w+))", place)]
+    if any(not environ.get(name) for name in names):
+        return None
+    for name in names:
+        value = glob.escape(environ[name])
+        place = place.replace("${" + name + "}", value).replace("$" + name, value)
+    return str(Path(place).expanduser())
+
+
+def _how_to_get(weight: Weight) -> str:
+    name = Path(weight.path)
+    if name.suffix == ".traineddata":
+        language = name.stem.replace("_", "-").lower()
+        return (
+            f"install the package tesseract-ocr-{language} (Debian, Ubuntu: `apt-get install tesseract-ocr-{language}`; "
+            f"Fedora: tesseract-langpack-{name.stem}; Homebrew: tesseract-lang), or set TESSDATA_PREFIX"
+        )
+    return "put the file there, or name its place in `source`"
+
+
+def _check(weight: Weight, path: Path, where: Where) -> list[Finding]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+
+    def wrong(code: str, message: str, expected: str, got: str) -> Finding:
+        return Finding(code, f"{weight.path}: {path} {message}", _how_to_get(weight), where, expected, got)
+
+    if weight.size is not None and size != weight.size:
+        return [wrong("weights-size", "has another size", f"{weight.size} bytes", f"{size} bytes")]
+    kind = f"{weight.role} weights"
+    if size == 0:
+        return [wrong("weights-content", "is empty", kind, "0 bytes")]
+    if _HTML.match(head):
+        return [wrong("weights-content", "is an HTML page, as servers send for a missing file", kind, "HTML")]
+    if head.startswith(_LFS):
+        return [wrong("weights-content", "is a Git LFS pointer: run `git lfs pull`", kind, "a Git LFS pointer")]
+    if weight.role == "dictionary" and b"\0" in head:
+        return [wrong("weights-content", "is no text", "a text file", f"bytes {head[:8].hex(' ')}")]
+    check = _MAGIC.get(path.suffix.lower()) or _MAGIC.get(Path(weight.path).suffix.lower())
+    if check is not None and not check(head, size):
+        suffix = Path(weight.path).suffix
+        return [wrong("weights-content", f"does not start as a {suffix} file does", f"{suffix} data", f"bytes {head[:8].hex(' ')}")]
+    return []
+
+
+def _download(url: str, weight: Weight, where: Where) -> Path:
+    """Return the cached file of an https source, fetched first when it is not there yet."""
+    if weight.sha256 is None:
+        raise _refusal("weights-digest", f"{weight.path}: {url} has no sha256 to check it with", "add `sha256`", where)
+    import platformdirs
+
+    cache = Path(platformdirs.user_cache_dir("ocrpack")) / "weights"
+    target = cache / weight.sha256
+    if target.exists():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=cache, prefix="download-")
+    partial = Path(name)
+    digest = hashlib.sha256()
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
+            while data := answer.read(CHUNK):
+                digest.update(data)
+                file.write(data)
+        if digest.hexdigest() != weight.sha256:
+            text = f"{weight.path}: {url} is another file"
+            raise _refusal("weights-digest", text, "correct `sha256` or `source`", where, weight.sha256, digest.hexdigest())
+        partial.replace(target)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise _refusal("weights-download", f"{weight.path}: cannot fetch {url}: {error}", "check the address", where) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _refusal(code: str, message: str, remedy: str, where: Where, expected: str = "", got: str = "") -> DescriptorError:
+    return DescriptorError(message, remedy, (Finding(code, message, remedy, where, expected or None, got or None),))

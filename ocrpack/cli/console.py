@@ -1,0 +1,185 @@
+"""The only place that prints: results on stdout, progress and prose on stderr, one JSON document with `--json`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ocrpack.errors import Finding, OcrpackError
+from ocrpack.journal import Event
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_HEARTBEAT_S = 10.0
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "blue", "debug": "dim"}
+
+
+def stderr() -> Console:
+    """Return the console for prose; plain where stderr is no terminal, without colour where NO_COLOR is set."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def stdout() -> Console:
+    """Return the console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any, *, lines: bool = False) -> None:
+    """Print one JSON document, or one line of JSON lines."""
+    text = json.dumps(document, ensure_ascii=False, indent=None if lines else 2)
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    if lines:
+        sys.stdout.flush()
+
+
+def say(text: str, *, quiet: bool = False, style: str = "") -> None:
+    """Print prose for a person."""
+    if not quiet:
+        stderr().print(text, style=style, markup=False)
+
+
+def result(text: str) -> None:
+    """Print a result."""
+    stdout().print(text, markup=False)
+
+
+def table(columns: list[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print results as a table; plain aligned columns, so that it can be cut and grepped."""
+    cells = [columns, *[list(row) for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    for row in cells:
+        result("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def findings(found: Iterable[Finding]) -> None:
+    """Print findings for a person, with place, what was expected and got, and the remedy."""
+    console = stderr()
+    from rich.text import Text
+
+    for finding in found:
+        line = Text()
+        if finding.where is not None:
+            line.append(f"{finding.where}: ")
+        line.append(finding.severity, _STYLES[finding.severity])
+        line.append(f"[{finding.code}] {finding.message}")
+        if finding.where is not None and finding.where.pointer:
+            line.append(f" (at {finding.where.pointer})", "dim")
+        console.print(line)
+        for label, text in (("expected", finding.expected), ("got", finding.got), ("remedy", finding.remedy)):
+            if text:
+                shown = text if len(text) <= 400 else text[:400] + "…"
+                console.print(Text(f"    {label}: {shown}", "" if label == "remedy" else "dim"))
+
+
+def fail(error: OcrpackError, *, as_json: bool) -> int:
+    """Print an error and return its exit status."""
+    if as_json:
+        print_json({**error.answer, "error": error.as_dict()})
+        return error.exit_code
+    with contextlib.suppress(OSError):
+        if error.findings:
+            findings(error.findings)
+        say(f"error: {error.message}", style=_STYLES["error"])
+        if error.remedy:
+            say(f"  {error.remedy}")
+    return error.exit_code
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for a person."""
+    from rich.filesize import decimal
+
+    return decimal(count)
+
+
+def moment(seconds: float | None) -> str:
+    """Return a span of seconds for a person."""
+    if seconds is None:
+        return "-"
+    whole = int(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if whole >= length:
+            return f"{whole // length} {unit}"
+    return f"{whole} s"
+
+
+class Progress:
+    """Shows how a build or a deploy goes on: an animation on a terminal, plain lines elsewhere, nothing if quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = stderr()
+        self._live = self._console.is_terminal and not quiet
+        self._phase = ""
+        self._begin = time.monotonic()
+        self._stop = threading.Event()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[Progress]:
+        """Show progress while the block runs."""
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=24),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+        beat = threading.Thread(target=self._heartbeat, daemon=True)
+        if not self._quiet and not self._live:
+            beat.start()
+        try:
+            with self._bar:
+                self._task = self._bar.add_task("", total=None, visible=False)
+                yield self
+        finally:
+            self._stop.set()
+
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(_HEARTBEAT_S):
+            if self._phase and time.monotonic() - self._begin >= _HEARTBEAT_S:
+                say(f"  {self._phase} … {time.monotonic() - self._begin:.0f} s")
+
+    def total(self, count: int) -> None:
+        """Begin to count bytes."""
+        self._bar.update(self._task, total=count, completed=0)
+
+    def advance(self, count: int) -> None:
+        """Count bytes."""
+        self._bar.advance(self._task, count)
+
+    def doing(self, what: str) -> None:
+        """Name what is being done."""
+        self._phase, self._begin = what, time.monotonic()
+        self._bar.reset(self._task, description=what, total=None, visible=True)
+
+    def line(self, text: str) -> None:
+        """Show one line of a child process's output."""
+        if self._live:
+            self._bar.update(self._task, description=f"{self._phase}  {text.strip()[:60]}")
+
+    def event(self, event: Event) -> None:
+        """Show an event of the journal."""
+        if event.event == "start":
+            self.doing(event.phase)
+        elif event.event == "done" and not self._quiet:
+            say(f"  {event.phase:<12} {event.seconds:6.2f} s")
+        elif event.event == "output":
+            self.line(event.message)
+        elif event.event == "note" and event.level != "debug" and not self._quiet:
+            say(f"  {event.phase:<12} {event.message}", style=_STYLES[event.level] if event.level != "info" else "dim")

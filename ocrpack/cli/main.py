@@ -1,0 +1,94 @@
+"""Put the commands together, and turn every way that a command can end into a message and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+import tempfile
+import traceback
+from typing import Annotated
+
+import typer
+
+from ocrpack import __version__
+from ocrpack.cli import console, deployer, packager
+from ocrpack.errors import InterruptedByUser, OcrpackError, UsageError
+
+_CommandLineError = typer.BadParameter.__mro__[2]
+"""The base of all errors that the option parser raises."""
+
+app = typer.Typer(
+    name="ocrpack",
+    help="Turn an OCR application into one versioned bundle, and a bundle into a running, proven service.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Packager: validate, build. Deployer: deploy, verify, status, logs. "
+    "Exit codes: 0 done, 2 usage, 10 descriptor, 11 bundle, 12 preflight, 13 environment, 14 boot, 15 smoke, "
+    "16 locked, 17 conflict, 18 verify, 19 not found, 130 interrupted.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ocrpack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Turn an OCR application into one versioned bundle, and a bundle into a running, proven service."""
+
+
+packager.add_to(app)
+deployer.add_to(app)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status; whatever goes wrong is said on stderr, or as JSON on stdout."""
+    as_json = "--json" in arguments
+    with contextlib.suppress(ValueError):  # not in the main thread: a test
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(number, signal.default_int_handler)
+    try:
+        status = typer.main.get_command(app)(arguments, prog_name="ocrpack", standalone_mode=False)
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except OcrpackError as error:
+        return console.fail(error, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return console.fail(InterruptedByUser("interrupted", "what was begun is undone; run it again"), as_json=as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except _CommandLineError as error:
+        return _usage(error, as_json=as_json)
+    except Exception as error:
+        return console.fail(_unexpected(error, arguments), as_json=as_json)
+
+
+def _usage(error: BaseException, *, as_json: bool) -> int:
+    if not getattr(error, "message", "") and not str(error):
+        return UsageError.exit_code  # no arguments: the help was shown
+    command = getattr(getattr(error, "ctx", None), "command_path", "ocrpack")
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return console.fail(UsageError(message, f"`{command} --help` shows what there is"), as_json=as_json)
+
+
+def _unexpected(error: Exception, arguments: list[str]) -> OcrpackError:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="ocrpack-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+    ) as log:
+        log.write(f"ocrpack {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        log.write(f"arguments: {arguments!r}\n")
+        traceback.print_exception(error, file=log)
+    text = f"unexpected fault: {type(error).__name__}: {error}"
+    return OcrpackError(text, f"this is a defect of ocrpack; please report it with {log.name}")

@@ -1,0 +1,178 @@
+"""Speak with a deployment's supervisor, and start one: one JSON object a line, over a Unix socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
+
+from ocrpack.deploy import process
+from ocrpack.deploy.generation import bind_unix, short_address
+from ocrpack.deploy.root import Deployment
+from ocrpack.errors import BootError, PreflightError
+from ocrpack.shell import spawn
+
+_BACKLOG = 2048
+_ANSWER_S = 120.0
+_CONNECT_S = 10.0
+
+
+class Control:
+    """A connection to a supervisor; generations launched over it end with it unless they were promoted."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._file = connection.makefile("rwb")
+
+    def __enter__(self) -> Control:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._connection.close()
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Send one request and return its answer.
+
+        Raises:
+            BootError: the supervisor refused, or is gone.
+        """
+        try:
+            self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            self._file.flush()
+            line = self._file.readline()
+        except OSError as error:
+            raise BootError(f"the supervisor did not answer: {error}", "see logs/supervisor.log") from error
+        if not line:
+            raise BootError("the supervisor ended", "see logs/supervisor.log below the deployment's folder")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise BootError(answer["error"], "`ocrpack logs --instance` shows the app's output")
+        return answer
+
+
+def connect(deployment: Deployment) -> Control | None:
+    """Return a connection to the deployment's supervisor, or None when none runs."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_CONNECT_S)
+    try:
+        with short_address(deployment.control) as address:
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        return None
+    connection.settimeout(_ANSWER_S)
+    return Control(connection)
+
+
+def leftovers(deployment: Deployment) -> list[process.Identity]:
+    """Return the masters that a killed supervisor left running."""
+    found = (process.load(run / "process.json") for run in deployment.run.glob("generation-*"))
+    return [identity for identity in found if identity is not None and identity.alive]
+
+
+def stop_supervisor(deployment: Deployment) -> bool:
+    """Drain and end everything that runs, and return whether anything did; the address is free afterwards."""
+    supervisor = connect(deployment)
+    if supervisor is not None:
+        with supervisor:
+            identity = process.identify(supervisor.ask("status")["pid"])
+            supervisor.ask("stop")
+        _wait_for_end([] if identity is None else [identity])
+    left = leftovers(deployment)
+    for identity in left:
+        identity.kill_group()
+    _wait_for_end(left)
+    return supervisor is not None or bool(left)
+
+
+def _wait_for_end(identities: list[process.Identity]) -> None:
+    deadline = time.monotonic() + _CONNECT_S
+    while any(identity.alive for identity in identities) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on the public address.
+
+    Raises:
+        PreflightError: the address is taken, by whom if that can be known, or is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise PreflightError(f"cannot listen on {host}: {error}", "correct `host` in the descriptor") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        holder = holder_of(port)
+        reason = f"is taken by {holder}" if holder else f"cannot be used: {error.strerror}"
+        raise PreflightError(f"port {port} on {host} {reason}", "pass --port N or --any-port, or stop the other") from None
+    return listener
+
+
+def holder_of(port: int) -> str:
+    """Name the process that listens on a TCP port, as far as this user may know."""
+    import psutil
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                if connection.pid is None:
+                    return "a process of another user"
+                return f"pid {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except psutil.Error:
+        return ""
+    return ""
+
+
+def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iterable[str] = ()) -> Control:
+    """Connect to the deployment's supervisor, after starting one that owns the public address where none runs.
+
+    It outlives this process. The variables in `hidden` are left out of its environment.
+
+    Raises:
+        PreflightError: the address is taken.
+        BootError: the supervisor did not start.
+    """
+    supervisor = connect(deployment)
+    if supervisor is not None:
+        return supervisor
+    stop_supervisor(deployment)
+    return _start_supervisor(deployment, bind(host, port), hidden)
+
+
+def _start_supervisor(deployment: Deployment, listener: socket.socket, hidden: Iterable[str]) -> Control:
+    with short_address(deployment.control) as address:
+        control = bind_unix(address)
+    environment = {name: value for name, value in os.environ.items() if name not in set(hidden)}
+    argv = [sys.executable, "-m", "ocrpack.deploy.supervisor", deployment.root, deployment.name]
+    descriptors = (listener.fileno(), control.fileno())
+    log = os.open(deployment.supervisor_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    try:
+        with closing(control), closing(listener):
+            spawn(
+                [*argv, str(descriptors[0]), str(descriptors[1])],
+                cwd=deployment.folder,
+                env=environment,
+                output=log,
+                pass_fds=descriptors,
+            )
+    finally:
+        os.close(log)
+    deadline = time.monotonic() + _CONNECT_S
+    while time.monotonic() < deadline:
+        found = connect(deployment)
+        if found is not None:
+            return found
+        time.sleep(0.05)
+    raise BootError("the supervisor did not start", f"see {deployment.supervisor_log}")

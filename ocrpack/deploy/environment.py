@@ -1,0 +1,290 @@
+"""Make the virtual environment of a release, once for all releases with the same requirements, Python and platform."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from packaging.specifiers import SpecifierSet
+
+from ocrpack.deploy.root import Root, remove_tree, write_durably
+from ocrpack.errors import EnvironmentSetupError, Finding, PreflightError, Where
+from ocrpack.journal import timestamp
+from ocrpack.shell import CommandError, run
+
+Installer = Literal["auto", "uv", "pip"]
+_READY = "ocrpack-ready.json"
+_PROBE = (
+    "import json,platform,sys,sysconfig;print(json.dumps([platform.python_version(),"
+    "sysconfig.get_platform(),sys.implementation.cache_tag,sys._base_executable]))"
+)
+_FIND_MISSING = """
+import importlib.util, json, sys
+sys.path.insert(0, sys.argv[1])
+missing = []
+for name in json.loads(sys.argv[2]):
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        missing.append(name)
+print(json.dumps(missing))
+"""
+
+
+@dataclass(frozen=True)
+class Python:
+    """An interpreter of this machine; `version` is full, `platform` as sysconfig names it."""
+
+    executable: Path
+    version: str
+    platform: str
+    tag: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment that is whole."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def pycache(self) -> Path:
+        """Where its processes keep compiled modules, so that releases stay as they were unpacked."""
+        return self.folder / "pycache"
+
+
+def find_python(specifier: str, uv: Path | None) -> Python:
+    """Return an interpreter of this machine that meets a PEP 440 specifier, ocrpack's own if it does.
+
+    Raises:
+        PreflightError: there is none; the remedy names how to get one.
+    """
+    wanted = SpecifierSet(specifier)
+    own = Python(
+        Path(getattr(sys, "_base_executable", sys.executable)),
+        ".".join(str(part) for part in sys.version_info[:3]),
+        sysconfig.get_platform(),
+        sys.implementation.cache_tag or "python",
+    )
+    if wanted.contains(own.version, prereleases=True):
+        return own
+    seen = [own.version]
+    for candidate in _candidates(specifier, uv):
+        try:
+            answer = run([candidate, "-I", "-c", _PROBE], deadline_s=20).stdout
+        except CommandError:
+            continue
+        version, platform, tag, base = json.loads(answer)
+        if wanted.contains(version, prereleases=True):
+            return Python(Path(base), version, platform, tag)
+        seen.append(version)
+    minor = next((f"3.{number}" for number in range(20, 7, -1) if wanted.contains(f"3.{number}.5")), specifier)
+    raise PreflightError(
+        f"no Python {specifier} on this machine (found {', '.join(sorted(set(seen)))})",
+        f"install it: `uv python install {minor}`, or your system's package python{minor}",
+    )
+
+
+def _candidates(specifier: str, uv: Path | None) -> Iterator[Path]:
+    if uv is not None:
+        with contextlib.suppress(CommandError):
+            found = run([uv, "python", "find", "--no-python-downloads", "--system", specifier], deadline_s=30)
+            yield Path(found.stdout.strip())
+    for number in range(20, 7, -1):
+        program = shutil.which(f"python3.{number}")
+        if program:
+            yield Path(program)
+
+
+def find_uv() -> Path | None:
+    """Return the uv program that came with ocrpack, or one on PATH."""
+    try:
+        import uv
+
+        return Path(uv.find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+        return Path(found) if found else None
+
+
+def choose_installer(installer: Installer) -> Path | None:
+    """Return uv's path, or None for venv and pip.
+
+    Raises:
+        PreflightError: uv is asked for and cannot be had.
+    """
+    uv = None if installer == "pip" else find_uv()
+    if installer == "uv" and uv is None:
+        raise PreflightError("uv is not installed", "`pip install uv`, or pass --installer pip")
+    return uv
+
+
+def key(requirements: Mapping[str, bytes], python: Python) -> str:
+    """Return the name of the environment for these requirement files on this Python and platform."""
+    digest = hashlib.sha256()
+    for name, content in sorted(requirements.items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return f"{digest.hexdigest()[:16]}-{python.tag}-{python.version}-{python.platform}"
+
+
+def find(root: Root, name: str) -> Environment | None:
+    """Return the environment of that key if it is whole."""
+    folder = root.environments / name
+    return Environment(folder) if (folder / _READY).exists() and (folder / "bin" / "python").exists() else None
+
+
+def ensure(
+    root: Root,
+    name: str,
+    release: Path,
+    requirement_files: list[str],
+    python: Python,
+    uv: Path | None,
+    *,
+    deadline_s: float,
+    on_line: Callable[[str], None],
+) -> tuple[Environment, bool]:
+    """Return the environment of that key, and whether this call made it.
+
+    It counts as whole once its ready mark is written, so that an interrupted install is started over.
+
+    Raises:
+        EnvironmentSetupError: the installer failed or did not end within the deadline; its last lines are in the error.
+    """
+    folder = root.environments / name
+    root.environments.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(root, name, deadline_s):
+        whole = find(root, name)
+        if whole is not None:
+            return whole, False
+        remove_tree(folder)
+        try:
+            _install(folder, release, requirement_files, python, uv, deadline_s, on_line)
+        except CommandError as error:
+            remove_tree(folder)
+            raise EnvironmentSetupError(
+                f"the requirements could not be installed: {error.message}\n{error.tail.rstrip()}",
+                "correct requirements.txt, or check the network and the package index of this machine",
+            ) from None
+        except BaseException:
+            remove_tree(folder)
+            raise
+        mark = {"made": timestamp(), "python": python.version, "installer": "uv" if uv else "pip"}
+        write_durably(folder / _READY, json.dumps(mark).encode())
+    return Environment(folder), True
+
+
+def _install(
+    folder: Path,
+    release: Path,
+    requirement_files: list[str],
+    python: Python,
+    uv: Path | None,
+    deadline_s: float,
+    on_line: Callable[[str], None],
+) -> None:
+    begin = time.monotonic()
+    files = [word for name in requirement_files for word in ("-r", str(release / name))]
+    own_python = folder / "bin" / "python"
+    if uv is not None:
+        commands: list[list[str | Path]] = [
+            [uv, "venv", "--no-project", "--quiet", "--python", python.executable, folder],
+            [uv, "pip", "install", "--python", own_python, *files],
+            [uv, "pip", "check", "--python", own_python],
+        ]
+    else:
+        commands = [
+            [python.executable, "-m", "venv", folder],
+            [own_python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *files],
+            [own_python, "-m", "pip", "check"],
+        ]
+    for command in commands:
+        left = max(1.0, deadline_s - (time.monotonic() - begin))
+        run(command, cwd=release, deadline_s=left, on_line=on_line)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
+    import fcntl
+
+    handle = os.open(root.environments / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        deadline = time.monotonic() + deadline_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise EnvironmentSetupError(
+                        f"another deploy has been making environment {name} for over {deadline_s:g} s",
+                        "look for a hung installer, or raise --install-deadline",
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def missing_modules(environment: Environment, release: Path, modules: list[str]) -> list[Finding]:
+    """Look up modules in an environment, with the release's own before it; return a finding for each that is missing."""
+    argv = [environment.python, "-I", "-B", "-c", _FIND_MISSING, release, json.dumps(modules)]
+    missing = json.loads(run(argv, cwd=release, deadline_s=60).stdout)
+    return [
+        Finding(
+            "module-missing",
+            f"the app imports {module}, and no requirement brought it",
+            "add the package that has it to requirements.txt and build again",
+            Where(str(release)),
+        )
+        for module in missing
+    ]
+
+
+def prune(root: Root, used: set[str]) -> list[str]:
+    """Remove environments that no release of any deployment uses."""
+    removed = []
+    if root.environments.is_dir():
+        for folder in root.environments.iterdir():
+            if folder.is_dir() and folder.name not in used and _idle(root, folder.name):
+                remove_tree(folder)
+                removed.append(folder.name)
+    return removed
+
+
+def _idle(root: Root, name: str) -> bool:
+    try:
+        with _one_at_a_time(root, name, 0):
+            return True
+    except EnvironmentSetupError:
+        return False
+
+
+def check(environment: Environment) -> list[Finding]:
+    """Look whether an environment's packages are whole and agree; an empty list means sound."""
+    uv = find_uv()
+    argv = [uv, "pip", "check", "--python", environment.python] if uv else [environment.python, "-m", "pip", "check"]
+    try:
+        run(argv, deadline_s=120)
+    except CommandError as error:
+        words = error.tail.strip().splitlines()
+        text = f"the environment is damaged: {words[-1] if words else error.message}"
+        return [Finding("environment", text, "deploy the bundle again", Where(str(environment.folder)))]
+    return []

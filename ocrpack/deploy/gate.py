@@ -1,0 +1,179 @@
+"""What runs inside a generation: gunicorn's configuration and the gate that keeps the public socket shut.
+
+gunicorn gets this file by its path (`-c gate.py`), in an environment where ocrpack is not installed, so it needs
+the standard library and gunicorn alone. Each worker starts with the private listener; once the file `gate-open`
+is in the run folder it accepts on the public listener too, and says so with a file `accepting-PID` beside it.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+
+POLL_SECONDS = 0.02
+
+_plan = json.loads(os.environ.pop("OCRPACK_GENERATION"))
+
+
+def _read_secrets(descriptor):
+    """Take the app's secrets from a pipe, so that they never stand in the process's initial environment."""
+    with os.fdopen(descriptor, "rb") as pipe:
+        os.environ.update(json.loads(pipe.read() or b"{}"))
+
+
+def wait_until_open():
+    """Block until this generation is promoted."""
+    gate = os.path.join(_plan["run"], "gate-open")
+    while not os.path.exists(gate):
+        time.sleep(POLL_SECONDS)
+
+
+def acknowledge():
+    """Tell the supervisor that this worker accepts public connections."""
+    with open(os.path.join(_plan["run"], "accepting-%d" % os.getpid()), "wb"):
+        pass
+
+
+def in_background(target):
+    """Run a function in a thread that does not keep the worker alive."""
+    threading.Thread(target=target, daemon=True, name="ocrpack-gate").start()
+
+
+if _plan["secrets_fd"] is not None:
+    _read_secrets(_plan["secrets_fd"])
+
+
+def _wsgi_worker():
+    from gunicorn.workers.gthread import ThreadWorker
+
+    class GatedThreadWorker(ThreadWorker):
+        """gunicorn's thread worker; the public listener joins its poller through its own method queue."""
+
+        def run(self):
+            self.sockets, self._public = self.sockets[:1], self.sockets[1:]
+            in_background(self._join_when_open)
+            super().run()
+
+        def _join_when_open(self):
+            wait_until_open()
+            self.method_queue.defer(self._join)
+
+        def _join(self):
+            if not self.alive:
+                return
+            accepting = self._accepting
+            self.set_accept_enabled(False)
+            self.sockets = self.sockets + self._public
+            self.set_accept_enabled(accepting)
+            acknowledge()
+
+    return GatedThreadWorker
+
+
+def _asgi_worker():
+    import asyncio
+
+    from uvicorn.server import Server
+    from uvicorn_worker import UvicornWorker
+
+    class GatedServer(Server):
+        """uvicorn's server; startup opens the private socket, the public one follows when the gate opens."""
+
+        public = ()
+
+        async def startup(self, sockets=None):
+            self.public = sockets[1:]
+            await super().startup(sockets[:1])
+            self._joining = asyncio.ensure_future(self._join_when_open())
+
+        async def _join_when_open(self):
+            await asyncio.get_running_loop().run_in_executor(None, wait_until_open)
+            config = self.config
+
+            def protocol():
+                return config.http_protocol_class(
+                    config=config, server_state=self.server_state, app_state=self.lifespan.state
+                )
+
+            for listener in self.public:
+                duplicate = socket.fromfd(listener.fileno(), listener.family, listener.type)
+                server = await asyncio.get_running_loop().create_server(
+                    protocol, sock=duplicate, ssl=config.ssl, backlog=config.backlog
+                )
+                self.servers.append(server)
+            acknowledge()
+
+    class GatedUvicornWorker(UvicornWorker):
+        """uvicorn's gunicorn worker around the gated server."""
+
+        async def _serve(self):
+            self.config.app = self.wsgi
+            server = GatedServer(config=self.config)
+            self._install_sigquit_handler()
+            await server.serve(sockets=self.sockets)
+            if not server.started:
+                sys.exit(3)
+
+    return GatedUvicornWorker
+
+
+def _aiohttp_worker():
+    import asyncio
+
+    from aiohttp import web
+    from aiohttp.worker import GunicornWebWorker
+
+    class GatedWebWorker(GunicornWebWorker):
+        """aiohttp's gunicorn worker; a second site on the same runner opens with the gate."""
+
+        async def _run(self):
+            self.sockets, public = self.sockets[:1], self.sockets[1:]
+            app = self.wsgi if isinstance(self.wsgi, web.Application) else await self.wsgi()
+            runner = app if isinstance(app, web.AppRunner) else self._runner(app)
+
+            async def same_runner():
+                return runner
+
+            self.wsgi = same_runner
+            joining = asyncio.ensure_future(self._join_when_open(runner, public))
+            try:
+                await super()._run()
+            finally:
+                joining.cancel()
+
+        def _runner(self, app):
+            return web.AppRunner(
+                app,
+                logger=self.log,
+                keepalive_timeout=self.cfg.keepalive,
+                access_log=None,
+                shutdown_timeout=self.cfg.graceful_timeout * 0.95,
+            )
+
+        async def _join_when_open(self, runner, public):
+            await asyncio.get_running_loop().run_in_executor(None, wait_until_open)
+            while runner.server is None:
+                await asyncio.sleep(POLL_SECONDS)
+            for listener in public:
+                await web.SockSite(runner, listener.sock).start()
+            acknowledge()
+
+    return GatedWebWorker
+
+
+# gunicorn reads the names below as its settings.
+worker_class = {"wsgi": _wsgi_worker, "asgi": _asgi_worker, "aiohttp": _aiohttp_worker}[_plan["interface"]]()
+bind = ["fd://%d" % descriptor for descriptor in _plan["listeners"]]
+workers = _plan["workers"]
+threads = _plan["threads"] if _plan["interface"] == "wsgi" else 1
+timeout = _plan["request_seconds"]
+graceful_timeout = _plan["drain_seconds"]
+keepalive = 15
+worker_tmp_dir = _plan["run"]
+control_socket_disable = True
+pythonpath = _plan["release"]
+errorlog = "-"
+accesslog = None
+proc_name = _plan["title"]

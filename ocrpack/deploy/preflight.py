@@ -1,0 +1,254 @@
+"""Look before anything is touched: can this machine run this bundle, and would it harm what is here."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
+from ocrpack.deploy import control, environment, revision, secret
+from ocrpack.deploy.environment import Installer, Python
+from ocrpack.deploy.root import Deployment, Launch, Root, State
+from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
+from ocrpack.errors import BundleError, ConflictError, Finding, PreflightError, UsageError, Where
+
+_SPARE_BYTES = 64 << 20
+_ENVIRONMENT_MB = 300
+_LAST_PORT = 65535
+_MIB = 1 << 20
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the deployer chose; None where the descriptor or a default decides."""
+
+    host: str | None = None
+    port: int | None = None
+    any_port: bool = False
+    tag_repo: Path | None = None
+    tag: bool = True
+    installer: Installer = "auto"
+    boot_seconds: float | None = None
+    install_seconds: float = 1800
+    lock_wait_s: float = 0
+    secrets_file: Path | None = None
+    keep: int = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deploy is going to do."""
+
+    manifest: Manifest
+    descriptor: Descriptor
+    deployment: Deployment
+    python: Python
+    uv: Path | None
+    environment_key: str
+    environment_ready: bool
+    host: str
+    port: int
+    secrets: dict[str, str]
+    ledger: revision.Ledger | None
+    warnings: tuple[Finding, ...]
+
+    @property
+    def release(self) -> str:
+        """The name of the release that the bundle becomes."""
+        return self.manifest.release
+
+    @property
+    def requirement_files(self) -> list[str]:
+        """The files to install, in the release folder."""
+        return [self.descriptor.requirements, SERVER_REQUIREMENTS]
+
+    def launch(self, made: environment.Environment, boot_seconds: float | None) -> Launch:
+        """Return what the supervisor needs to start the release."""
+        app = self.descriptor.app
+        return Launch(
+            python=str(made.python),
+            pycache=str(made.pycache),
+            entrypoint=app.entrypoint,
+            interface=app.interface,
+            workers=app.workers,
+            threads=app.threads,
+            boot_seconds=boot_seconds or app.boot_seconds,
+            request_seconds=app.request_seconds,
+            env=dict(self.descriptor.env),
+            secrets=self.descriptor.secrets,
+        )
+
+
+def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
+    """Check the machine against the bundle and return what a deploy will do; nothing is changed.
+
+    Raises:
+        BundleError: the bundle's descriptor is unsound.
+        ConflictError: the version is deployed or tagged with other content.
+        PreflightError: with every finding at once.
+    """
+    if sys.platform == "win32":
+        raise PreflightError("deploy runs on Linux and macOS", "follow SETUP.md in the bundle, or deploy inside WSL")
+    manifest = archive.manifest
+    descriptor = parse(archive.read(DESCRIPTOR), f"{bundle.name}/{DESCRIPTOR}")
+    if (descriptor.name, descriptor.version) != (manifest.name, manifest.version):
+        raise BundleError(f"{bundle.name}: descriptor and manifest name different bundles", "build the bundle anew")
+    deployment = root.deployment(descriptor.name)
+    state = deployment.load_state()
+    refuse_other_content(deployment, manifest)
+    ledger = None
+    if options.tag:
+        ledger = revision.choose(options.tag_repo, bundle, root.ledger)
+        revision.check(ledger, descriptor.name, descriptor.version, manifest.digest)
+
+    problems: list[PreflightError] = []
+    uv = _collect(problems, lambda: environment.choose_installer(options.installer))
+    python = _collect(problems, lambda: environment.find_python(descriptor.python, uv))
+    address = _collect(problems, lambda: _address(deployment, state, descriptor, options))
+    values = _collect(
+        problems, lambda: secret.gather(descriptor.secrets, deployment.secrets, options.secrets_file, os.environ)
+    )
+    key, ready = "", False
+    if python is not None:
+        wanted = {entry.path: archive.read(entry.path) for entry in manifest.having("requirements")}
+        key = environment.key(wanted, python)
+        ready = environment.find(root, key) is not None
+    findings = [*_system(descriptor), *_resources(descriptor, manifest, root, deployment, ready)]
+    errors = [finding for finding in findings if finding.severity == "error"]
+    for problem in problems:
+        own = Finding("preflight", problem.message, problem.remedy)
+        errors.extend(problem.findings or (own,))
+    if errors or python is None or address is None or values is None:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise PreflightError(f"{first.message}{more}", first.remedy, tuple(errors))
+    host, port, moved = address
+    warnings = tuple(finding for finding in findings if finding.severity != "error") + moved
+    return Plan(manifest, descriptor, deployment, python, uv, key, ready, host, port, values, ledger, warnings)
+
+
+def _collect(problems: list[PreflightError], attempt: Callable[[], _T]) -> _T | None:
+    try:
+        return attempt()
+    except PreflightError as error:
+        problems.append(error)
+        return None
+
+
+def refuse_other_content(deployment: Deployment, manifest: Manifest) -> None:
+    """Refuse a version that is unpacked here with other content.
+
+    Raises:
+        ConflictError: it is.
+    """
+    if not deployment.releases.is_dir():
+        return
+    for folder in deployment.releases.iterdir():
+        version, _, digest = folder.name.rpartition("-")
+        if version == manifest.version and digest != manifest.digest[:12]:
+            raise ConflictError(
+                f"{manifest.name} {version} is here with other content ({digest}, the bundle is {manifest.digest[:12]})",
+                f"raise `version` and build again, or `ocrpack remove {manifest.name}` first",
+            )
+
+
+def _address(
+    deployment: Deployment, state: State, descriptor: Descriptor, options: Options
+) -> tuple[str, int, tuple[Finding, ...]]:
+    """Return host and port: of the running service, else as asked, as before, or as declared."""
+    host = options.host or (state.host if state.port else descriptor.host)
+    port = options.port or state.port or descriptor.port
+    running = control.connect(deployment) if deployment.control.exists() else None
+    if running is not None:
+        with running:
+            status = running.ask("status")
+        if (options.port or status["port"], options.host or status["host"]) != (status["port"], status["host"]):
+            raise PreflightError(
+                f"{deployment.name} serves on {status['host']}:{status['port']}",
+                f"`ocrpack stop {deployment.name}` first to move it, or leave --port and --host out",
+            )
+        return status["host"], status["port"], ()
+    if control.leftovers(deployment) and (host, port) == (state.host, state.port):
+        return host, port, ()
+    taken = ""
+    for candidate in range(port, min(port + 1000, _LAST_PORT) if options.any_port else port + 1):
+        try:
+            control.bind(host, candidate).close()
+        except PreflightError as error:
+            taken = taken or error.message
+            if candidate == port and not options.any_port:
+                raise
+            continue
+        if candidate == port:
+            return host, port, ()
+        note = Finding("port", f"{taken}; using port {candidate}", severity="warning")
+        return host, candidate, (note,)
+    raise PreflightError(f"{taken}, and so are those after it", "pass --port N")
+
+
+def _system(descriptor: Descriptor) -> Iterator[Finding]:
+    for package in descriptor.system_packages:
+        remedy = f"Debian, Ubuntu: `apt-get install {package.name}`"
+        if package.program and shutil.which(package.program) is None:
+            text = f"the program {package.program} is not on PATH"
+            yield Finding("program-missing", text, remedy, Where(package.program))
+        if package.library and not _loads(package.library):
+            text = f"the library {package.library} cannot be loaded"
+            yield Finding("library-missing", text, remedy, Where(package.library))
+    if descriptor.resources.gpu and not any(Path("/dev").glob("nvidia[0-9]*")) and shutil.which("nvidia-smi") is None:
+        yield Finding("gpu-missing", "the bundle needs a GPU, and none is visible here", "deploy on a machine with one")
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _resources(
+    descriptor: Descriptor, manifest: Manifest, root: Root, deployment: Deployment, ready: bool
+) -> Iterator[Finding]:
+    import psutil
+
+    needs = descriptor.resources
+    place = next(folder for folder in (deployment.folder, *deployment.folder.parents) if folder.exists())
+    where = Where(str(place))
+    if not os.access(place, os.W_OK):
+        yield Finding("root", f"{place} cannot be written", "pass --root, or change its permissions", where)
+    stored = {entry.sha256 for entry in manifest.having("weights") if (root.blobs / entry.sha256).exists()}
+    size = sum(entry.size for entry in manifest.files if entry.sha256 not in stored) + _SPARE_BYTES
+    size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * _MIB
+    free = shutil.disk_usage(place).free
+    if free < size:
+        text = f"{free // _MIB} MiB free, {size // _MIB} MiB needed"
+        yield Finding("disk", text, "free some space: `ocrpack status` and `ocrpack remove` help", where)
+    free = psutil.virtual_memory().available // _MIB
+    if needs.memory_mb is not None and free < needs.memory_mb:
+        text = f"{free} MiB of memory free, {needs.memory_mb} MiB needed"
+        yield Finding("memory", text, "stop other programs, or use a larger machine")
+    elif needs.memory_recommended_mb is not None and free < needs.memory_recommended_mb:
+        text = f"{free} MiB of memory free, {needs.memory_recommended_mb} MiB recommended"
+        yield Finding("memory", text, "expect it to be slow under load", severity="warning")
+    processors = os.cpu_count() or 1
+    if needs.cpus is not None and processors < needs.cpus:
+        text = f"{processors} processors, {needs.cpus:g} needed"
+        yield Finding("cpus", text, "expect it to be slow, or use a larger machine", severity="warning")
+
+
+def require_port(options: Options) -> None:
+    """Refuse a port that cannot be one.
+
+    Raises:
+        UsageError: the port is not in 1 to 65535.
+    """
+    if options.port is not None and not 1 <= options.port <= _LAST_PORT:
+        raise UsageError(f"port {options.port} is not in 1 to {_LAST_PORT}", "pass --port N, or --any-port")

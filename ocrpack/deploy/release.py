@@ -1,0 +1,199 @@
+"""Unpack bundles into releases: checked while they are written, read-only, published whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ocrpack.bundle import MANIFEST, Archive, Entry, Hasher, Manifest, parse_manifest
+from ocrpack.deploy.root import STAGING, Deployment, Root, fsync_folder, remove_tree
+from ocrpack.errors import BundleError, Finding, Where
+
+_FILE_MODE, _FOLDER_MODE = 0o444, 0o555
+_UNPACKED_REMEDY = "deploy the bundle again"
+
+
+def unpack(archive: Archive, root: Root, deployment: Deployment, progress: Callable[[int], None]) -> tuple[Path, bool]:
+    """Unpack a bundle and return its release folder, and whether this call made it.
+
+    Weights are stored once in the root, by digest, and hard-linked. A release that is there already stays as it
+    is; the bundle is checked all the same.
+
+    Raises:
+        BundleError: a file is not what the manifest says; nothing of the bundle stays behind.
+        OSError: the disk is full or the folder cannot be written; nothing of the bundle stays behind.
+    """
+    release = deployment.releases / archive.manifest.release
+    if release.exists():
+        _refuse(archive, archive.check(progress))
+        return release, False
+    staging = deployment.releases / f"{STAGING}{archive.manifest.release}"
+    remove_tree(staging)
+    try:
+        _write_files(archive, root, staging, progress)
+        os.rename(staging, release)  # noqa: PTH104 - Path.rename would replace an empty folder silently
+        fsync_folder(deployment.releases)
+    except BaseException:
+        remove_tree(staging)
+        raise
+    return release, True
+
+
+def _write_files(archive: Archive, root: Root, staging: Path, progress: Callable[[int], None]) -> None:
+    staging.mkdir()
+    folders = {staging}
+    files = [staging / MANIFEST]
+    files[0].write_bytes(archive.manifest.data)
+    with Hasher() as hasher:
+        for entry in archive.manifest.files:
+            target = staging / entry.path
+            if target.parent not in folders:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folders.update(parent for parent in target.parents if parent.is_relative_to(staging))
+            if entry.role == "weights":
+                _link_blob(archive, entry, root, target, hasher, progress)
+            else:
+                _write(archive, entry, target, hasher, progress)
+            files.append(target)
+    for file in files:
+        file.chmod(_FILE_MODE)
+        _fsync(file)
+    for folder in sorted(folders, reverse=True):
+        fsync_folder(folder)
+        folder.chmod(_FOLDER_MODE)
+
+
+def _write(archive: Archive, entry: Entry, target: Path, hasher: Hasher, progress: Callable[[int], None]) -> None:
+    with target.open("xb", buffering=0) as file:
+        _refuse(archive, archive.copy(entry, file, hasher, progress))
+
+
+def _fsync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _link_blob(
+    archive: Archive, entry: Entry, root: Root, target: Path, hasher: Hasher, progress: Callable[[int], None]
+) -> None:
+    """Link a release's weights to the blob of their digest, which is written first where there is none.
+
+    The link comes before the blob's name, so that no other command can take the blob for unused.
+    """
+    blob = root.blobs / entry.sha256
+    with contextlib.suppress(FileNotFoundError):
+        os.link(blob, target)
+        if target.stat().st_size == entry.size:
+            _refuse(archive, archive.copy(entry, None, hasher, progress))
+            return
+        target.unlink()
+    root.blobs.mkdir(parents=True, exist_ok=True)
+    partial = root.blobs / f"{STAGING}{entry.sha256}-{os.getpid()}"
+    partial.unlink(missing_ok=True)
+    try:
+        _write(archive, entry, partial, hasher, progress)
+        os.link(partial, target)
+        partial.replace(blob)
+    finally:
+        partial.unlink(missing_ok=True)
+    fsync_folder(root.blobs)
+
+
+def _refuse(archive: Archive, findings: list[Finding]) -> None:
+    if findings:
+        first = findings[0]
+        raise BundleError(f"{archive.path.name} is corrupt: {first.message}", first.remedy, tuple(findings))
+
+
+def read_manifest(release: Path) -> Manifest:
+    """Return the manifest of an unpacked release.
+
+    Raises:
+        BundleError: it is missing or damaged.
+    """
+    try:
+        return parse_manifest((release / MANIFEST).read_bytes())
+    except OSError as error:
+        raise BundleError(f"cannot read {release / MANIFEST}: {error.strerror}", _UNPACKED_REMEDY) from None
+
+
+def check(release: Path) -> list[Finding]:
+    """Compare a release's files with its manifest; an empty list means sound."""
+    try:
+        manifest = read_manifest(release)
+    except BundleError as error:
+        return [Finding("manifest", error.message, error.remedy, Where(str(release)))]
+    findings = []
+    with Hasher() as hasher:
+        for entry in manifest.files:
+            path = release / entry.path
+            try:
+                with path.open("rb", buffering=0) as file:
+                    found = hasher.copy(file, None, entry.size + 1)
+            except OSError as error:
+                text = f"{entry.path} cannot be read: {error.strerror}"
+                findings.append(Finding("file-missing", text, _UNPACKED_REMEDY, Where(str(path))))
+                continue
+            if found.sha256 != entry.sha256:
+                text = f"{entry.path} was altered"
+                findings.append(
+                    Finding("file-altered", text, _UNPACKED_REMEDY, Where(str(path)), entry.sha256, found.sha256)
+                )
+    named = {entry.path for entry in manifest.files} | {MANIFEST}
+    present = {path.relative_to(release).as_posix() for path in release.rglob("*") if not path.is_dir()}
+    for extra in sorted(present - named):
+        text = f"{extra} is not in the manifest"
+        findings.append(Finding("file-extra", text, _UNPACKED_REMEDY, Where(str(release / extra))))
+    return findings
+
+
+def quarantine(deployment: Deployment, release: str, instance_tail: str, reason: str) -> Path | None:
+    """Move a release that did not make it to `failed/`, with why and its last output; return its place there."""
+    folder = deployment.releases / release
+    if not folder.exists():
+        return None
+    evidence = deployment.failed / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{release}"
+    evidence.mkdir(parents=True)
+    (evidence / "reason.txt").write_text(reason + "\n", encoding="utf-8")
+    (evidence / "instance.log").write_text(instance_tail, encoding="utf-8")
+    folder.chmod(0o755)
+    folder.replace(evidence / "release")
+    return evidence
+
+
+def clean_staging(deployment: Deployment) -> list[str]:
+    """Remove what a killed deploy left half-unpacked; call it with the deployment's lock held."""
+    left = sorted(deployment.releases.glob(f"{STAGING}*"))
+    for folder in left:
+        remove_tree(folder)
+    return [folder.name for folder in left]
+
+
+def prune(root: Root, deployment: Deployment, keep: int, spare: set[str], failed_keep: int = 3) -> list[str]:
+    """Remove old releases beyond the newest `keep`, never one of `spare`; old failures and unused blobs too."""
+    folders = sorted(
+        (folder for folder in deployment.releases.iterdir() if not folder.name.startswith(STAGING)),
+        key=lambda folder: folder.stat().st_mtime_ns,
+        reverse=True,
+    )
+    removed = [folder for folder in folders[keep:] if folder.name not in spare]
+    failures = sorted(deployment.failed.iterdir(), key=lambda folder: folder.name, reverse=True)
+    removed += failures[failed_keep:]
+    for folder in removed:
+        remove_tree(folder)
+    prune_blobs(root)
+    return [folder.name for folder in removed]
+
+
+def prune_blobs(root: Root) -> None:
+    """Remove blobs that no release links to."""
+    if root.blobs.is_dir():
+        for blob in root.blobs.iterdir():
+            if blob.stat().st_nlink == 1 and not blob.name.startswith(STAGING):
+                blob.unlink()

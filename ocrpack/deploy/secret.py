@@ -1,0 +1,74 @@
+"""Keep an app's secrets on the target: in a file that only its owner can read, never in a bundle, a log or `ps`.
+
+The file holds a line `NAME=value` for each; a value in double quotes is read as a JSON string.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ocrpack.deploy.root import write_durably
+from ocrpack.errors import Finding, PreflightError, Where
+
+
+def read(path: Path) -> dict[str, str]:
+    """Read a secrets file; one that does not exist is empty.
+
+    Raises:
+        PreflightError: others may read the file, or a line is not `NAME=value`.
+    """
+    try:
+        mode = path.stat().st_mode
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise PreflightError(f"cannot read the secrets in {path}: {error}", "give a readable UTF-8 file") from None
+    if mode & 0o077:
+        raise PreflightError(f"{path} may be read by others (mode {mode & 0o777:o})", f"chmod 600 {path}")
+    values = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, found, value = line.partition("=")
+        try:
+            values[name.strip()] = json.loads(value) if value.startswith('"') else value
+        except ValueError:
+            found = ""
+        if not found:
+            raise PreflightError(f"{path}:{number} is not NAME=value", "write one NAME=value a line")
+    return values
+
+
+def load(path: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the named secrets that the file holds."""
+    known = read(path) if names else {}
+    return {name: known[name] for name in names if name in known}
+
+
+def gather(names: tuple[str, ...], stored: Path, given: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of every named secret: from the environment, else the given file, else what is stored.
+
+    Raises:
+        PreflightError: a secret has no value anywhere, or a file may be read by others.
+    """
+    if given is not None and not given.exists():
+        raise PreflightError(f"no such file: {given}", "name a file with a line NAME=value for each secret")
+    known = {**read(stored), **(read(given) if given else {}), **environ}
+    missing = [name for name in names if name not in known]
+    if missing:
+        remedy = "set the variable, or pass --secrets FILE (mode 0600, NAME=value a line)"
+        findings = tuple(
+            Finding("secret-missing", f"the secret {name} has no value", remedy, Where(str(stored))) for name in missing
+        )
+        raise PreflightError(f"secrets without a value: {', '.join(missing)}", remedy, findings)
+    return {name: known[name] for name in names}
+
+
+def store(path: Path, values: Mapping[str, str]) -> None:
+    """Keep the values for later starts, readable by the owner alone."""
+    if values:
+        lines = [f"{name}={json.dumps(value)}\n" for name, value in values.items()]
+        write_durably(path, "".join(lines).encode(), 0o600)

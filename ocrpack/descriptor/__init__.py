@@ -1,0 +1,45 @@
+"""What the packager declares: `descriptor.json`, read into frozen types or refused with every finding at once.
+
+Reading order: `model.py` (the types), `source.py` (places in the file), `findings.py` (a validator's words for people),
+`load.py` (the way through), `check.py` and `folder.py` (what no schema states), with `files.py`, `requirements.py` and
+`imports.py` for the source folder.
+"""
+
+from ocrpack.descriptor.files import select
+from ocrpack.descriptor.imports import required_modules
+from ocrpack.descriptor.load import NAME as DESCRIPTOR
+from ocrpack.descriptor.load import Source, load, load_source, parse
+from ocrpack.descriptor.model import (
+    App,
+    Descriptor,
+    Endpoint,
+    Interface,
+    Model,
+    Resources,
+    Sample,
+    SystemPackage,
+    Weight,
+    json_schema,
+)
+from ocrpack.descriptor.requirements import requirement_files
+
+__all__ = [
+    "DESCRIPTOR",
+    "App",
+    "Descriptor",
+    "Endpoint",
+    "Interface",
+    "Model",
+    "Resources",
+    "Sample",
+    "Source",
+    "SystemPackage",
+    "Weight",
+    "json_schema",
+    "load",
+    "load_source",
+    "parse",
+    "required_modules",
+    "requirement_files",
+    "select",
+]

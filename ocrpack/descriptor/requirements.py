@@ -1,0 +1,133 @@
+"""A pip requirements file, read as pip reads it, for what can be told without an index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from ocrpack.descriptor.source import shown
+from ocrpack.errors import Finding, Where
+
+LIMIT = 1024 * 1024
+LONGEST = 4096
+
+_INCLUDE = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<file>\S.*)$")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_OPTIONS = re.compile(r"\s--?[A-Za-z]")
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|file:")
+_LOCAL = re.compile(r"[./~]|[^\s;@]*[/\\]|\S+\.(whl|zip|tar\.gz|tgz|tar\.bz2)(\[|\s|$)", re.IGNORECASE)
+_SINGLE = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*=?\s*([0-9][\w.*+!-]*)$")
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """A requirements file with all that it includes: the files, relative to the source folder, and their faults."""
+
+    files: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def requirement_files(folder: Path, name: str) -> tuple[str, ...]:
+    """Return the requirements file `name` of the folder and what it includes, relative to the folder."""
+    return read(folder, name).files
+
+
+def read(folder: Path, name: str) -> Requirements:
+    """Read the requirements file `name` of the folder and what it includes with `-r` and `-c`; never raises."""
+    files: dict[str, None] = {}
+    findings: list[Finding] = []
+    pending = [name]
+    while pending:
+        current = pending.pop()
+        if current in files:
+            continue
+        files[current] = None
+        path = folder / current
+        try:
+            text = _text(path)
+        except (OSError, ValueError) as error:
+            message = f"the requirements file cannot be read: {error}"
+            findings.append(Finding("requirements-unreadable", message, "save it as UTF-8 text", Where(str(path))))
+            continue
+        for number, line in _logical_lines(text):
+            where = Where(str(path), number, 1)
+            include = _INCLUDE.match(line)
+            if include:
+                target = include.group("file").strip().strip("\"'")
+                if not _ADDRESS.match(target):
+                    pending.extend(_included(folder, path, target, where, findings))
+            else:
+                findings.extend(_line(line, where))
+    return Requirements(tuple(files), tuple(findings))
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as stream:
+        data = stream.read(LIMIT + 1)
+    if len(data) > LIMIT:
+        raise ValueError(f"it has more than {LIMIT:,} bytes")
+    return data.decode("utf-8-sig")
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each requirement with the line that it begins on: continuations joined, comments removed."""
+    begun: list[str] = []
+    start = 1
+    for number, raw in enumerate([*text.splitlines(), ""], 1):
+        start = start if begun else number
+        if raw.endswith("\\") and not raw.lstrip().startswith("#"):
+            begun.append(raw[:-1])
+            continue
+        line = _COMMENT.sub("", " ".join([*begun, raw])).strip()
+        begun = []
+        if line:
+            yield start, line
+
+
+def _included(folder: Path, path: Path, target: str, where: Where, findings: list[Finding]) -> Iterator[str]:
+    try:
+        root, file = folder.resolve(), (path.parent / target).resolve()
+        exists = file.is_file()
+    except (OSError, ValueError, RuntimeError):
+        root, file, exists = folder, Path(target), False
+    if not file.is_relative_to(root):
+        message = f"it includes {shown(target)}, which is not in the source folder"
+        findings.append(Finding("include-leaves-folder", message, "copy the file into the source folder", where))
+    elif not exists:
+        message = f"it includes {shown(target)}, which does not exist"
+        findings.append(Finding("include-missing", message, "correct the name, or remove the line", where))
+    else:
+        yield file.relative_to(root).as_posix()
+
+
+def _line(line: str, where: Where) -> Iterator[Finding]:
+    if line.startswith("-"):
+        if re.match(r"(-e|--editable)\b", line):
+            yield _local(line, where)
+        return
+    if "${" in line or _ADDRESS.match(line):
+        return
+    if _LOCAL.match(line):
+        yield _local(line, where)
+        return
+    text = _OPTIONS.split(line, maxsplit=1)[0].strip()
+    try:
+        if len(text) > LONGEST:
+            raise InvalidRequirement(f"the line has {len(text)} characters")
+        Requirement(text)
+    except (InvalidRequirement, RecursionError, ValueError) as error:
+        single = _SINGLE.match(text)
+        remedy = f"write {single[1]}=={single[2]}" if single else "write a requirement such as flask>=3.1"
+        reason = shown((str(error).splitlines() or ["it is nested too deep"])[0], 120).strip('"')
+        message = f"{shown(text)} is no requirement: {reason}"
+        yield Finding("bad-requirement", message, remedy, where, expected="a requirement by PEP 508", got=shown(text))
+
+
+def _local(line: str, where: Where) -> Finding:
+    message = f"{shown(line)} names something on this machine; the target does not have it"
+    remedy = "name a release of the package, or put its modules into `files`"
+    return Finding("local-requirement", message, remedy, where, severity="warning")

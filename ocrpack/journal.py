@@ -1,0 +1,221 @@
+"""Write deployment events and read them back: one JSON object a line, appended whole.
+
+The instance log (the app's own output) is read here too, so that `ocrpack logs` can merge both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+_LEVEL_WORD = re.compile(r"\b(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|Traceback)\b")
+_LEVEL_OF: dict[str, Level] = {
+    "DEBUG": "debug", "INFO": "info", "WARN": "warning", "WARNING": "warning",
+    "ERROR": "error", "CRITICAL": "error", "Traceback": "error",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the journal, or one line of the instance log with `event` set to `output`."""
+
+    time: str
+    """UTC in ISO 8601 with milliseconds; sorts as text."""
+    deploy: str = ""
+    phase: str = ""
+    event: str = "note"
+    """`begin` and `end` frame a command, `start`, `done` and `failed` a phase; `note` and `output` are single lines."""
+    level: Level = "info"
+    message: str = ""
+    seconds: float | None = None
+    release: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as JSON-ready values."""
+        return asdict(self)
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """Return a moment (seconds since the epoch, now by default) as the journal writes it."""
+    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_deploy_id() -> str:
+    """Return a fresh deploy id that sorts by time."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(3)
+
+
+class Journal:
+    """The events of one command, appended to a file and handed to a listener as they happen."""
+
+    def __init__(self, path: Path | None, deploy: str, listener: Callable[[Event], None] | None = None) -> None:
+        self.deploy = deploy
+        self._path = path
+        self._waiting: list[bytes] = []
+        self._listener = listener
+
+    def keep_in(self, path: Path) -> None:
+        """Write to a file from now on, beginning with the events so far."""
+        if self._path is None:
+            self._path = path
+            append(path, b"".join(self._waiting))
+
+    def write(
+        self,
+        event: str,
+        message: str = "",
+        *,
+        phase: str = "",
+        level: Level = "info",
+        seconds: float | None = None,
+        release: str = "",
+        **data: Any,
+    ) -> None:
+        """Append one event; a line cut short by an earlier crash is closed first."""
+        line = Event(timestamp(), self.deploy, phase, event, level, message, seconds, release, data)
+        data = json.dumps(line.as_dict(), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        if self._path is None:
+            self._waiting.append(data + b"\n")
+        else:
+            append(self._path, data + b"\n")
+        if self._listener is not None:
+            self._listener(line)
+
+    @contextlib.contextmanager
+    def phase(self, name: str, message: str = "") -> Iterator[None]:
+        """Frame a phase with `start` and `done` or `failed`, and its seconds."""
+        begin = time.monotonic()
+        self.write("start", message, phase=name)
+        try:
+            yield
+        except BaseException as error:
+            text = str(error) or type(error).__name__
+            self.write("failed", text, phase=name, level="error", seconds=_since(begin))
+            raise
+        self.write("done", phase=name, seconds=_since(begin))
+
+
+def _since(begin: float) -> float:
+    return round(time.monotonic() - begin, 4)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append whole lines to a file in one write, after closing a line that a crash cut short."""
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+    try:
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        os.write(handle, data)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which events to read; an empty field selects everything."""
+
+    since: str = ""
+    until: str = ""
+    level: Level = "debug"
+    phase: str = ""
+    grep: str = ""
+
+    def admits(self, event: Event) -> bool:
+        """Tell whether the event is asked for."""
+        return (
+            (not self.since or event.time >= self.since)
+            and (not self.until or event.time <= self.until)
+            and LEVELS.index(event.level) >= LEVELS.index(self.level)
+            and (not self.phase or event.phase == self.phase)
+            and (not self.grep or re.search(self.grep, event.message) is not None)
+        )
+
+
+def parse_journal_line(line: str) -> Event | None:
+    """Read one line of deploy.jsonl; a line that a crash cut short becomes a warning that holds its text."""
+    if not line.strip():
+        return None
+    try:
+        return Event(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        found = re.search(r'"time":"([^"]{24})"', line)
+        return Event(found[1] if found else "", event="cut", level="warning", message=f"unreadable line: {line.strip()}")
+
+
+def parse_instance_line(line: str) -> Event | None:
+    """Read one line of instance.log: time, release, text."""
+    if not line.strip():
+        return None
+    moment, _, rest = line.rstrip("\n").partition(" ")
+    release, _, text = rest.partition(" ")
+    if len(moment) != 24 or not moment.endswith("Z"):
+        return Event("", event="output", message=line.rstrip("\n"))
+    found = _LEVEL_WORD.search(text[:200])
+    level = _LEVEL_OF[found[1]] if found else "info"
+    return Event(moment, event="output", level=level, message=text, release=release)
+
+
+Parser = Callable[[str], Event | None]
+
+
+def generations(path: Path) -> list[Path]:
+    """Return a log with its rotated predecessors that exist, oldest first (`instance.log.2`, `.1`, then itself)."""
+    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda file: -int(file.suffix[1:] or 0))
+    return [*older, path] if path.exists() else older
+
+
+def read(path: Path, parse: Parser) -> Iterator[Event]:
+    """Yield the events of a log and its rotated predecessors; a line without a time takes the time before it."""
+    last = ""
+    for file in generations(path):
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                event = parse(line)
+                if event is None:
+                    continue
+                last = event.time or last
+                yield event if event.time else Event(**{**event.as_dict(), "time": last})
+
+
+def merged(logs: list[tuple[Path, Parser]], query: Query) -> Iterator[Event]:
+    """Yield the events of several logs that the query admits, in the order of time."""
+    streams = [read(path, parse) for path, parse in logs]
+    return filter(query.admits, heapq.merge(*streams, key=lambda event: event.time))
+
+
+def follow(logs: list[tuple[Path, Parser]], query: Query, poll_s: float = 0.2) -> Iterator[Event]:
+    """Yield events that are written from now on, for ever; survives rotation."""
+    offsets: dict[Path, tuple[int, int]] = {}
+    for path, _ in logs:
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            offsets[path] = (status.st_ino, status.st_size)
+    while True:
+        for path, parse in logs:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                known, offset = offsets.get(path, (inode, 0))
+                file.seek(offset if known == inode else 0)
+                data = file.read()
+                whole = data[: data.rfind(b"\n") + 1]
+                offsets[path] = (inode, file.tell() - len(data) + len(whole))
+            for line in whole.decode("utf-8", "replace").splitlines():
+                event = parse(line)
+                if event is not None and query.admits(event):
+                    yield event
+        time.sleep(poll_s)

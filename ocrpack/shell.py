@@ -1,0 +1,158 @@
+"""Run child processes: the only user of `subprocess` in the project.
+
+Commands are argument lists, both pipes are drained, every run has a deadline, and an error carries the
+argument list, the exit code and the tail of the output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ocrpack.errors import OcrpackError
+
+TAIL_LINES = 40
+WINDOWS = sys.platform == "win32"
+
+
+@dataclass
+class CommandError(OcrpackError):
+    """A child process failed, could not start, or outlived its deadline."""
+
+    argv: tuple[str, ...] = ()
+    exit_status: int | None = None
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a finished child process printed."""
+
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    deadline_s: float = 60,
+    on_line: Callable[[str], None] | None = None,
+    stdin: bytes = b"",
+) -> Output:
+    """Run a command to its end and return what it printed.
+
+    `on_line` gets every line of stdout and stderr as it comes, from two threads at most one at a time.
+
+    Raises:
+        CommandError: the command cannot be started, ends with a status other than 0, or outlives `deadline_s`;
+            a command that outlives its deadline is killed with all of its process group.
+    """
+    words = tuple(str(word) for word in argv)
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=not WINDOWS,
+        )
+    except OSError as error:
+        raise CommandError(f"cannot start {words[0]}: {error.strerror or error}", argv=words) from error
+    collected: tuple[list[str], list[str]] = ([], [])
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    guard = threading.Lock()
+
+    def drain(pipe: IO[bytes], lines: list[str]) -> None:
+        for raw in pipe:
+            line = raw.decode("utf-8", "replace")
+            with guard:
+                lines.append(line)
+                tail.append(line)
+                if on_line is not None:
+                    on_line(line.rstrip("\r\n"))
+
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdin is not None
+    readers = [
+        threading.Thread(target=drain, args=(pipe, lines), daemon=True)
+        for pipe, lines in zip((process.stdout, process.stderr), collected, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(stdin)
+            process.stdin.close()
+        status = process.wait(deadline_s)
+    except subprocess.TimeoutExpired:
+        kill_group(process)
+        message = f"{words[0]} did not end within {deadline_s:g} s"
+        raise CommandError(message, argv=words, tail="".join(tail)) from None
+    except BaseException:
+        kill_group(process)
+        raise
+    for reader in readers:
+        reader.join(5)
+    if status != 0:
+        message = f"`{shlex.join(words)}` ended with status {status}"
+        raise CommandError(message, argv=words, exit_status=status, tail="".join(tail))
+    return Output("".join(collected[0]), "".join(collected[1]))
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that `run` or `spawn` started, with its whole process group, and reap it."""
+    with contextlib.suppress(ProcessLookupError):
+        if WINDOWS:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: int | None = None,
+    output: int | None = None,
+    pass_fds: Collection[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own and leave it running.
+
+    Its stdin is the descriptor `stdin` and its stdout and stderr are `output`; without them, nothing.
+
+    Raises:
+        CommandError: the command cannot be started.
+    """
+    words = tuple(str(word) for word in argv)
+    options: dict[str, Any] = {"start_new_session": True, "pass_fds": tuple(pass_fds)}
+    quiet = subprocess.DEVNULL
+    sink = quiet if output is None else output
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=dict(env),
+            stdin=quiet if stdin is None else stdin,
+            stdout=sink,
+            stderr=sink,
+            **options,
+        )
+    except OSError as error:
+        raise CommandError(f"cannot start {words[0]}: {error.strerror or error}", argv=words) from error

@@ -1,0 +1,87 @@
+"""A working folder of the Tesseract bundle, apps on it, and drawings to read."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrpack.app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.testing import FlaskClient
+
+PROJECT = Path(__file__).parents[2]
+BUNDLE = PROJECT / "bundles" / "tesseract"
+TRUTH = "Seven quiet harbours"
+
+TESSDATA = [
+    Path(os.environ.get("TESSDATA_PREFIX") or "/nowhere"),
+    *sorted(Path("/usr/share/tesseract-ocr").glob("*/tessdata")),
+    Path("/usr/share/tessdata"),
+    Path("/usr/local/share/tessdata"),
+    Path("/opt/homebrew/share/tessdata"),
+]
+
+
+@pytest.fixture(scope="session")
+def language_data() -> Path:
+    for folder in TESSDATA:
+        if (folder / "eng.traineddata").is_file():
+            return folder / "eng.traineddata"
+    pytest.skip("no eng.traineddata on this machine")
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory: pytest.TempPathFactory, language_data: Path) -> Callable[..., Path]:
+    """Return a maker of unpacked bundles; keyword arguments change the descriptor's `app` part."""
+
+    def make(**app: Any) -> Path:
+        folder = tmp_path_factory.mktemp("bundle") / "un dossier nommé d'été"
+        shutil.copytree(BUNDLE, folder)
+        (folder / "weights").mkdir(exist_ok=True)
+        shutil.copy(language_data, folder / "weights" / "eng.traineddata")
+        descriptor = json.loads((folder / "descriptor.json").read_text(encoding="utf-8"))
+        descriptor["app"] |= app
+        (folder / "descriptor.json").write_text(json.dumps(descriptor), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session", params=["tesserocr", "pytesseract"])
+def client(request: pytest.FixtureRequest, make_bundle: Callable[..., Path]) -> FlaskClient:
+    """Return a client of the real app, once with each backend."""
+    pytest.importorskip(request.param)
+    return create_app(make_bundle(options={"backend": request.param})).test_client()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real images beside the checkout."""
+    folder = PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no shared/data beside the checkout")
+    return folder
+
+
+def drawing(mode: str = "L", ink: Any = 0, paper: Any = 255, text: str = TRUTH) -> Image.Image:
+    """Return a line of text, drawn large."""
+    image = Image.new(mode, (760, 140), paper)
+    ImageDraw.Draw(image).text((40, 40), text, ink, ImageFont.load_default(56))
+    return image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
+    """Return the bytes of an image file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return buffer.getvalue()
