@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class Settings:
     """Hold the descriptor's values that the app uses, with paths made absolute."""
 
-    folder: Path
     name: str
     version: str
     summary: str
@@ -37,7 +36,6 @@ class Settings:
         samples = raw.get("samples") or []
         example = folder / samples[0]["image"] if samples else None
         return cls(
-            folder=folder,
             name=raw["name"],
             version=raw["version"],
             summary=raw.get("summary") or "",

@@ -57,7 +57,7 @@ class Control:
 
 
 def connect(deployment: Deployment) -> Control | None:
-    """Return a connection to the deployment's supervisor, or None when none runs."""
+    """Return a connection to the deployment's supervisor, or None when none runs or it is about to end."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_CONNECT_S)
     try:
@@ -67,7 +67,13 @@ def connect(deployment: Deployment) -> Control | None:
         connection.close()
         return None
     connection.settimeout(_ANSWER_S)
-    return Control(connection)
+    supervisor = Control(connection)
+    try:
+        supervisor.ask("status")
+    except BootError:
+        supervisor.__exit__()
+        return None
+    return supervisor
 
 
 def leftovers(deployment: Deployment) -> list[process.Identity]:

@@ -127,9 +127,9 @@ def _environment(descriptor: Descriptor) -> Iterator[Located]:
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """Tell whether an environment variable looks like a credential."""
+    """Tell whether an environment variable looks like a credential, by its name or the beginning of its value."""
     named = _CREDENTIAL_NAME.search(name) and len(value) >= 8 and not value.startswith(("/", "./", "$", "~"))
-    return bool(named or _CREDENTIAL.search(value))
+    return bool(named or _CREDENTIAL.search(value[:4096]))
 
 
 def _python(descriptor: Descriptor) -> Iterator[Located]:

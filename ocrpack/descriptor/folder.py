@@ -15,7 +15,7 @@ from ocrpack.descriptor.model import Descriptor
 from ocrpack.descriptor.source import JsonPath, Located, shown
 from ocrpack.errors import Finding
 
-RESERVED = ("descriptor.json", "manifest.json", "SETUP.md")
+RESERVED = ("descriptor.json", "manifest.json", "SETUP.md", "requirements.server.txt")
 """Names in the bundle that `build` writes."""
 
 TRUTH_LIMIT = 1024 * 1024

@@ -16,11 +16,11 @@ LIMIT = 1024 * 1024
 LONGEST = 4096
 
 _INCLUDE = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<file>\S.*)$")
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 _OPTIONS = re.compile(r"\s--?[A-Za-z]")
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|file:")
 _LOCAL = re.compile(r"[./~]|[^\s;@]*[/\\]|\S+\.(whl|zip|tar\.gz|tgz|tar\.bz2)(\[|\s|$)", re.IGNORECASE)
-_SINGLE = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*=?\s*([0-9][\w.*+!-]*)$")
+_SINGLE = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*+=?\s*+([0-9][\w.*+!-]*)$")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _included(folder: Path, path: Path, target: str, where: Where, findings: lis
         root, file = folder.resolve(), (path.parent / target).resolve()
         exists = file.is_file()
     except (OSError, ValueError, RuntimeError):
-        root, file, exists = folder, Path(target), False
+        root, file, exists = folder, folder, False
     if not file.is_relative_to(root):
         message = f"it includes {shown(target)}, which is not in the source folder"
         findings.append(Finding("include-leaves-folder", message, "copy the file into the source folder", where))

@@ -1,8 +1,7 @@
-"""A working folder of the Tesseract bundle, apps on it, and drawings to read."""
+"""A working folder of the Tesseract bundle, and apps on it."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from drawings import BACKENDS, BUNDLE, PROJECT
 
 from ocrpack.app import create_app
 
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask.testing import FlaskClient
-
-PROJECT = Path(__file__).parents[2]
-BUNDLE = PROJECT / "bundles" / "tesseract"
-TRUTH = "Seven quiet harbours"
 
 TESSDATA = [
     Path(os.environ.get("TESSDATA_PREFIX") or "/nowhere"),
@@ -57,10 +52,9 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory, language_data: Path) -
     return make
 
 
-@pytest.fixture(scope="session", params=["tesserocr", "pytesseract"])
+@pytest.fixture(scope="session", params=BACKENDS)
 def client(request: pytest.FixtureRequest, make_bundle: Callable[..., Path]) -> FlaskClient:
     """Return a client of the real app, once with each backend."""
-    pytest.importorskip(request.param)
     return create_app(make_bundle(options={"backend": request.param})).test_client()
 
 
@@ -71,17 +65,3 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared/data beside the checkout")
     return folder
-
-
-def drawing(mode: str = "L", ink: Any = 0, paper: Any = 255, text: str = TRUTH) -> Image.Image:
-    """Return a line of text, drawn large."""
-    image = Image.new(mode, (760, 140), paper)
-    ImageDraw.Draw(image).text((40, 40), text, ink, ImageFont.load_default(56))
-    return image
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **how: Any) -> bytes:
-    """Return the bytes of an image file."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **how)
-    return buffer.getvalue()

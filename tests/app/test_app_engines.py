@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jiwer
 import pytest
-from conftest import BUNDLE, drawing
+from drawings import BACKENDS, BUNDLE, drawing
 from PIL import Image
 
 from ocrpack.app.engines import Line, Model, Weight, Word, corners, load_engine
@@ -85,14 +85,14 @@ def test_turned_pages_are_read_and_located(client: FlaskClient, shared_data: Pat
             }  # fmt: skip
 
 
-@pytest.mark.parametrize("backend", ["tesserocr", "pytesseract"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (10, 10)])
 def test_specks_have_no_text(weights: Path, backend: str, size: tuple[int, int]) -> None:
     page = load_engine("tesseract", model(weights, backend=backend)).read(Image.new("RGB", size, "white"), None, 60)
     assert (page.text, page.lines, page.angle) == ("", (), 0)
 
 
-@pytest.mark.parametrize("backend", ["tesserocr", "pytesseract"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_reading_ends_at_its_deadline(weights: Path, backend: str) -> None:
     crowded = Image.new("RGB", (3000, 3000), "white")
     for y in range(0, 3000, 140):
@@ -104,7 +104,7 @@ def test_reading_ends_at_its_deadline(weights: Path, backend: str) -> None:
     assert engine.read(drawing("RGB", "black", "white"), None, 60).text == "Seven quiet harbours"
 
 
-@pytest.mark.parametrize("backend", ["tesserocr", "pytesseract"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_only_packed_language_data_is_used(tmp_path: Path, backend: str) -> None:
     (tmp_path / "eng.traineddata").write_bytes(b"not language data" * 100)
     with pytest.raises(Exception, match=r"."):

@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import TRUTH, drawing, encoded
+from drawings import TRUTH, drawing, encoded
 from PIL import Image, ImageChops, ImageOps
 
 from ocrpack.app import imaging

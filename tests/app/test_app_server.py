@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import TRUTH, drawing, encoded
+from drawings import TRUTH, drawing, encoded
 
 from ocrpack.app import create_app
 from ocrpack.app.engines import Page, RefusedError

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import PROJECT, TRUTH, drawing, encoded
+from drawings import PROJECT, TRUTH, drawing, encoded
 from PIL import Image, ImageChops, ImageStat
 
 import ocrpack.app
@@ -105,6 +105,23 @@ def test_python_app_py_serves_the_page_and_prints_its_address(make_bundle: Calla
     assert f"tesseract 1.0.0 is at http://127.0.0.1:{at}/" in written
     assert "status=200 pages=1" in written
     assert TRUTH not in written
+
+
+def test_a_port_that_is_none_is_named(make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "http")
+    with pytest.raises(SystemExit, match="PORT is 'http'"):
+        ocrpack.app.serve(ocrpack.app.create_app(make_bundle()))
+
+
+def test_the_busy_still_get_their_answer(server: int) -> None:
+    slow, large = crowded(), encoded(drawing()).ljust(20 * 2**20, b"\0")
+    with ThreadPoolExecutor(8) as pool:
+        occupying = [pool.submit(ocr, server, slow) for _ in range(4)]
+        time.sleep(0.1)
+        statuses = {ocr(server, large)[0] for _ in range(3)}
+        for occupied in occupying:
+            occupied.result()
+    assert statuses <= {200, 429}
 
 
 def test_health_answers_at_once_under_load(server: int) -> None:

@@ -148,7 +148,7 @@ def test_names_that_no_archive_should_hold(folder, name):
 
 
 def test_the_order_is_the_same_on_every_machine(folder):
-    for name in ("b", "a", "ä", "B", "a.b", "a/c"):
+    for name in ("b", "a", "ä", "C", "a.b", "a/c"):
         folder.write(f"helpers/{name}" if name != "a" else "helpers/a/x", "")
     selected = names(folder)
     assert selected == sorted(selected)

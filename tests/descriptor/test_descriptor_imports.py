@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from ocrpack.descriptor.imports import findings, imports
+from ocrpack.descriptor.imports import findings, imports, required_modules
 
 
 def found(code: str, package: tuple[str, ...] = ()) -> dict[str, bool]:
@@ -81,3 +81,13 @@ def test_syntax_of_another_python_is_a_warning(tmp_path):
 
 def test_warnings_of_the_compiler_stay_quiet(tmp_path):
     assert look(tmp_path, "x = '\\d'\nassert (1, 2)\n") == []
+
+
+def test_what_must_be_installed(tmp_path):
+    (tmp_path / "helpers").mkdir()
+    code = (
+        "import json, flask.views, helpers.x\nfrom PIL import Image\ntry:\n  import cupy\nexcept ImportError:\n  pass\n"
+    )
+    (tmp_path / "app.py").write_text(code)
+    (tmp_path / "bad.py").write_text("import (")
+    assert required_modules(tmp_path, ["app.py", "bad.py"]) == ["PIL", "flask"]

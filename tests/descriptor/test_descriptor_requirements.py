@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrpack.descriptor.requirements import read
+from ocrpack.descriptor.requirements import read, requirement_files
 
 
 def codes(tmp_path, text: str | bytes) -> list[tuple[str, int | None]]:
@@ -120,3 +120,9 @@ def test_long_files_are_read_in_bounded_time(tmp_path):
     begun = time.monotonic()
     assert codes(tmp_path, "a" + " " * 500_000 + "x\n" + "\\\n" * 200_000)
     assert time.monotonic() - begun < 5
+
+
+def test_all_files_of_the_requirements_are_listed(tmp_path):
+    (tmp_path / "requirements.txt").write_text("-r more.txt\n")
+    (tmp_path / "more.txt").write_text("flask\n")
+    assert sorted(requirement_files(tmp_path, "requirements.txt")) == ["more.txt", "requirements.txt"]

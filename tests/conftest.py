@@ -1,0 +1,240 @@
+"""The command line as a user calls it, and small bundle sources that deploy in a second."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+DATA = REPOSITORY.parent / "shared" / "data"
+
+MINI_APP = '''
+"""Answers the bytes of the uploaded file as its text: an OCR service that needs no engine."""
+import json
+import os
+
+
+def text_of(body):
+    return body.split(b"\\r\\n\\r\\n", 1)[1].rsplit(b"\\r\\n--", 1)[0].decode()
+
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/ocr":
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        answer = {"text": text_of(body), "version": VERSION, "pid": os.getpid()}
+    elif environ["PATH_INFO"] in ("/healthz", "/readyz", "/"):
+        answer = {"status": "ok", "version": VERSION, "pid": os.getpid()}
+    else:
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"no such page"]
+    data = json.dumps(answer).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(data)))])
+    return [data]
+'''
+
+
+@dataclass
+class Ran:
+    """A finished command."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@dataclass
+class Machine:
+    """A target of its own: an empty home, a root, a free port, and the command line."""
+
+    folder: Path
+    port: int
+    env: dict[str, str]
+    root: Path
+    background: list[subprocess.Popen] = field(default_factory=list)
+
+    def argv(self, *words):
+        return [sys.executable, "-m", "ocrpack", *map(str, words)]
+
+    def run(self, *words, status=0, cwd=None, env=None, timeout=240):
+        done = subprocess.run(
+            self.argv(*words), cwd=cwd or self.folder, env={**self.env, **(env or {})}, capture_output=True, text=True,
+            timeout=timeout, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *words, env=None):
+        process = subprocess.Popen(
+            self.argv(*words), cwd=self.folder, env={**self.env, **(env or {})}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.background.append(process)
+        return process
+
+    def source(self, name="mini", version="1.0", *, app=MINI_APP, text="HELLO WORLD", truth=None, folder=None, **more):
+        """Write a bundle source whose single sample holds `text`."""
+        place = self.folder / (folder or f"{name}-{version}-src")
+        shutil.rmtree(place, ignore_errors=True)
+        (place / "samples").mkdir(parents=True)
+        (place / "app.py").write_text(app.replace("VERSION", repr(version)), encoding="utf-8")
+        (place / "requirements.txt").write_text(more.pop("requirements_text", ""), encoding="utf-8")
+        (place / "samples" / "a.txt").write_text(text, encoding="utf-8")
+        descriptor = {
+            "schema_version": 1,
+            "name": name,
+            "version": version,
+            "model": {"name": "echo", "version": "1"},
+            "app": {"workers": 1, "threads": 4, "boot_seconds": 30, **more.pop("app_options", {})},
+            "samples": [{"image": "samples/a.txt", "text": truth or text, "max_cer": 0.0}],
+            "port": self.port,
+            **more,
+        }
+        (place / "descriptor.json").write_text(json.dumps(descriptor, indent=2), encoding="utf-8")
+        return place
+
+    def bundle(self, *args, **kwargs):
+        """Build a source made by `source` and return the bundle."""
+        made = self.run("build", self.source(*args, **kwargs), "-o", self.folder, "--json").json
+        return self.folder / Path(made["bundle"]).name
+
+    def deploy(self, bundle, *words, status=0, env=None):
+        return self.run("deploy", bundle, "--no-tag", *words, status=status, env=env)
+
+    def get(self, path="/healthz", timeout=10):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout) as answer:
+            return json.loads(answer.read())
+
+    def listening(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def app_folder(self, name="mini"):
+        return self.root / "apps" / name
+
+    def events(self, name="mini"):
+        lines = (self.app_folder(name) / "logs" / "deploy.jsonl").read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def processes(self):
+        """Return the pids of everything that runs for this root."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                    if str(self.root).encode() in words and int(entry.name) != os.getpid():
+                        found.append(int(entry.name))
+        return found
+
+    def wait(self, condition, seconds=15):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A fresh target; everything that runs on it is ended, and nothing may have been written to the home folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OCRPACK_", "GIT_", "XDG_"))}
+    env = {
+        **kept,
+        "HOME": str(home),
+        "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
+        "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
+        "GIT_CEILING_DIRECTORIES": str(tmp_path),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "OCRPACK_ROOT": str(tmp_path / "root"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    made = Machine(tmp_path, free_port(), env, tmp_path / "root")
+    yield made
+    for process in made.background:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+    for name in [folder.name for folder in (made.root / "apps").glob("*")]:
+        made.run("remove", name, "--yes")
+    made.wait(lambda: not made.processes())
+    assert not list(home.iterdir()), "something was written to the home folder"
+
+
+class Load:
+    """Clients that ask a page over and over, half of them over kept-alive connections, and count what fails."""
+
+    def __init__(self, port, path="/healthz", clients=8):
+        self.port, self.path = port, path
+        self.good, self.bad, self.versions = 0, [], set()
+        self._guard, self._stop = threading.Lock(), threading.Event()
+        self._threads = [threading.Thread(target=self._client, args=(n % 2 == 0,)) for n in range(clients)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _client(self, keep):
+        import http.client
+
+        connection = None
+        while not self._stop.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+                connection.request("GET", self.path)
+                answer = connection.getresponse()
+                body = json.loads(answer.read())
+                with self._guard:
+                    if answer.status == 200:
+                        self.good += 1
+                        self.versions.add(body.get("version"))
+                    else:
+                        self.bad.append(answer.status)
+                if not keep or answer.will_close:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                with self._guard:
+                    self.bad.append(repr(error))
+                if connection is not None:
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+
+@pytest.fixture
+def load():
+    return Load
