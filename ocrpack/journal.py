@@ -13,10 +13,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
@@ -151,10 +151,20 @@ def parse_journal_line(line: str) -> Event | None:
     if not line.strip():
         return None
     try:
-        return Event(**json.loads(line))
+        return _event(json.loads(line))
     except (ValueError, TypeError, RecursionError):
         found = re.search(r'"time":"([^"]{24})"', line)
         return Event(found[1] if found else "", event="cut", level="warning", message=f"unreadable line: {line.strip()}")
+
+
+def _event(values: dict[str, Any]) -> Event:
+    event = Event(**values)
+    texts = (event.time, event.deploy, event.phase, event.event, event.message, event.release)
+    if not all(isinstance(text, str) for text in texts) or event.level not in LEVELS:
+        raise ValueError("no event")
+    if not isinstance(event.seconds, int | float | None) or not isinstance(event.data, dict):
+        raise ValueError("no event")
+    return event
 
 
 def parse_instance_line(line: str) -> Event | None:
@@ -175,7 +185,8 @@ Parser = Callable[[str], Event | None]
 
 def generations(path: Path) -> list[Path]:
     """Return a log with its rotated predecessors that exist, oldest first (`instance.log.2`, `.1`, then itself)."""
-    older = sorted(path.parent.glob(f"{path.name}.*"), key=lambda file: -int(file.suffix[1:] or 0))
+    older = [file for file in path.parent.glob(f"{path.name}.*") if re.fullmatch(r"\.[1-9][0-9]{0,8}", file.suffix)]
+    older.sort(key=lambda file: -int(file.suffix[1:]))
     return [*older, path] if path.exists() else older
 
 
@@ -183,13 +194,13 @@ def read(path: Path, parse: Parser) -> Iterator[Event]:
     """Yield the events of a log and its rotated predecessors; a line without a time takes the time before it."""
     last = ""
     for file in generations(path):
-        with file.open(encoding="utf-8", errors="replace") as lines:
+        with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
             for line in lines:
                 event = parse(line)
                 if event is None:
                     continue
                 last = event.time or last
-                yield event if event.time else Event(**{**event.as_dict(), "time": last})
+                yield event if event.time else replace(event, time=last)
 
 
 def merged(logs: list[tuple[Path, Parser]], query: Query) -> Iterator[Event]:
@@ -199,23 +210,55 @@ def merged(logs: list[tuple[Path, Parser]], query: Query) -> Iterator[Event]:
 
 
 def follow(logs: list[tuple[Path, Parser]], query: Query, poll_s: float = 0.2) -> Iterator[Event]:
-    """Yield events that are written from now on, for ever; survives rotation."""
-    offsets: dict[Path, tuple[int, int]] = {}
-    for path, _ in logs:
-        with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            offsets[path] = (status.st_ino, status.st_size)
-    while True:
-        for path, parse in logs:
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                inode = os.fstat(file.fileno()).st_ino
-                known, offset = offsets.get(path, (inode, 0))
-                file.seek(offset if known == inode else 0)
-                data = file.read()
-                whole = data[: data.rfind(b"\n") + 1]
-                offsets[path] = (inode, file.tell() - len(data) + len(whole))
-            for line in whole.decode("utf-8", "replace").splitlines():
-                event = parse(line)
-                if event is not None and query.admits(event):
-                    yield event
-        time.sleep(poll_s)
+    """Return the events that are written from this call on, for ever; survives rotation."""
+    tails = [_Tail(path, parse) for path, parse in logs]
+
+    def events() -> Iterator[Event]:
+        while True:
+            for tail in tails:
+                yield from filter(query.admits, tail.news())
+            time.sleep(poll_s)
+
+    return events()
+
+
+class _Tail:
+    """Reads what is added to one log; after a rotation it reads the old file to its end before the new one."""
+
+    def __init__(self, path: Path, parse: Parser) -> None:
+        self._path = path
+        self._parse = parse
+        self._file = self._open()
+        self._rest = b""
+        self._last = ""
+        if self._file is not None:
+            self._file.seek(0, os.SEEK_END)
+
+    def news(self) -> Iterator[Event]:
+        """Yield the events of the whole lines that were added since the last call."""
+        newer = self._open()
+        if newer is not None and self._file is not None and os.path.sameopenfile(newer.fileno(), self._file.fileno()):
+            newer.close()
+            newer = None
+        yield from self._read()
+        if newer is not None:
+            if self._file is not None:
+                self._file.close()
+            self._file, self._rest = newer, b""
+            yield from self._read()
+
+    def _open(self) -> BinaryIO | None:
+        try:
+            return self._path.open("rb")
+        except FileNotFoundError:
+            return None
+
+    def _read(self) -> Iterator[Event]:
+        if self._file is None:
+            return
+        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+        for line in lines:
+            event = self._parse(line.decode("utf-8", "replace"))
+            if event is not None:
+                self._last = event.time or self._last
+                yield event if event.time else replace(event, time=self._last)

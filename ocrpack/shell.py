@@ -76,28 +76,35 @@ def run(
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     guard = threading.Lock()
 
+    faults: list[Exception] = []
+
     def drain(pipe: IO[bytes], lines: list[str]) -> None:
         for raw in pipe:
             line = raw.decode("utf-8", "replace")
             with guard:
                 lines.append(line)
                 tail.append(line)
-                if on_line is not None:
-                    on_line(line.rstrip("\r\n"))
+                if on_line is not None and not faults:
+                    try:
+                        on_line(line.rstrip("\r\n"))
+                    except Exception as fault:  # a pipe that nobody drains would hang the child
+                        faults.append(fault)
+
+    def feed(pipe: IO[bytes]) -> None:
+        with contextlib.suppress(OSError), pipe:
+            pipe.write(stdin)
 
     assert process.stdout is not None
     assert process.stderr is not None
     assert process.stdin is not None
+    feeder = threading.Thread(target=feed, args=(process.stdin,), daemon=True)
     readers = [
         threading.Thread(target=drain, args=(pipe, lines), daemon=True)
         for pipe, lines in zip((process.stdout, process.stderr), collected, strict=True)
     ]
-    for reader in readers:
-        reader.start()
+    for thread in (*readers, feeder):
+        thread.start()
     try:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(stdin)
-            process.stdin.close()
         status = process.wait(deadline_s)
     except subprocess.TimeoutExpired:
         kill_group(process)
@@ -108,6 +115,8 @@ def run(
         raise
     for reader in readers:
         reader.join(5)
+    if faults:
+        raise faults[0]
     if status != 0:
         message = f"`{shlex.join(words)}` ended with status {status}"
         raise CommandError(message, argv=words, exit_status=status, tail="".join(tail))

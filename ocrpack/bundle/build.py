@@ -65,24 +65,28 @@ class Listener:
     command_line: Callable[[str], None]
 
 
-def check(source: Path) -> tuple[Source, list[Path], list[Finding]]:
+def check(source: Path, *, built: bool = False) -> tuple[Source, list[Path], list[Finding]]:
     """Check a source folder whole, its weights included, and return it with the weights' files and the warnings.
+
+    What the build commands may yet make is a warning, unless they are `built` already.
 
     Raises:
         DescriptorError: with every finding at once.
     """
     try:
-        loaded = load_source(source)
+        loaded = load_source(source, built=built)
     except DescriptorError as error:
         error.findings += tuple(_weights_of_unsound(source))
         raise
     paths, findings = weights.find_all(
         loaded.descriptor.model.weights, loaded.folder, lambda index: loaded.where("model", "weights", index)
     )
-    if findings:
-        first = findings[0]
-        raise DescriptorError(first.message, first.remedy, (*findings, *loaded.warnings))
-    return loaded, paths, list(loaded.warnings)
+    if loaded.descriptor.build_commands and not built:
+        findings = [finding.as_warning() if finding.code == "weights-missing" else finding for finding in findings]
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise DescriptorError(errors[0].message, errors[0].remedy, (*findings, *loaded.warnings))
+    return loaded, paths, [*findings, *loaded.warnings]
 
 
 def _weights_of_unsound(source: Path) -> list[Finding]:
@@ -113,7 +117,7 @@ def build(source: Path, output: Path | None, *, force: bool, listener: Listener)
     with _clear_io_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _run_commands(descriptor, source if source.is_dir() else source.parent, target, listener)
-        loaded, weight_paths, warnings = check(source)
+        loaded, weight_paths, warnings = check(source, built=True)
         return _write(loaded, weight_paths, target, force, listener, tuple(warnings))
 
 

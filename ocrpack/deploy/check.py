@@ -166,11 +166,17 @@ def error_rates(truth: str, text: str) -> tuple[float, float]:
 
 def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: Sample) -> SampleResult:
     """Send a sample's image to the inference endpoint and compare the text with the truth."""
-    truth = sample.text if sample.text is not None else (folder / str(sample.text_file)).read_text("utf-8")
+    def failed(problem: str, seconds: float = 0, truth: str = "", text: str = "") -> SampleResult:
+        return SampleResult(sample.image, False, round(seconds, 4), None, None, sample.max_cer, truth, text, problem)
+
     endpoint = descriptor.endpoint("inference")
     if endpoint is None:
-        return SampleResult(sample.image, False, 0, None, None, sample.max_cer, truth, "", "no inference endpoint")
-    body, content_type = _multipart(folder / sample.image)
+        return failed("no inference endpoint")
+    try:
+        truth = sample.text if sample.text is not None else (folder / str(sample.text_file)).read_text("utf-8")
+        body, content_type = _multipart(folder / sample.image)
+    except OSError as error:
+        return failed(f"cannot read {error.filename}: {error.strerror}")
     begin = time.monotonic()
     try:
         answer = request(address, endpoint, sample.max_seconds + _GRACE_S, body, content_type)
@@ -180,7 +186,7 @@ def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: S
         text, problem = "", f"no answer: {error or type(error).__name__}"
         seconds = time.monotonic() - begin
     if problem:
-        return SampleResult(sample.image, False, round(seconds, 4), None, None, sample.max_cer, truth, text, problem)
+        return failed(problem, seconds, truth, text)
     cer, wer = error_rates(truth, text)
     if cer > sample.max_cer:
         problem = f"character error rate {cer:.3f}, at most {sample.max_cer:g} is allowed"

@@ -42,6 +42,15 @@ for name in json.loads(sys.argv[2]):
 print(json.dumps(missing))
 """
 
+_CHECK_FILES = """
+import importlib.metadata, os, sys
+for package in importlib.metadata.distributions():
+    for file in package.files or ():
+        place = package.locate_file(file)
+        if file.size is not None and not (os.path.isfile(place) and os.path.getsize(place) == file.size):
+            sys.exit(f"{package.metadata['Name']}: {file} is missing or altered")
+"""
+
 
 @dataclass(frozen=True)
 class Python:
@@ -278,11 +287,12 @@ def _idle(root: Root, name: str) -> bool:
 
 
 def check(environment: Environment) -> list[Finding]:
-    """Look whether an environment's packages are whole and agree; an empty list means sound."""
+    """Look whether an environment's packages have all of their files and agree; an empty list means sound."""
     uv = find_uv()
     argv = [uv, "pip", "check", "--python", environment.python] if uv else [environment.python, "-m", "pip", "check"]
     try:
         run(argv, deadline_s=120)
+        run([environment.python, "-I", "-B", "-c", _CHECK_FILES], deadline_s=120)
     except CommandError as error:
         words = error.tail.strip().splitlines()
         text = f"the environment is damaged: {words[-1] if words else error.message}"

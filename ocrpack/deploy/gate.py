@@ -36,6 +36,27 @@ def acknowledge():
         pass
 
 
+def _loaded(pid):
+    return os.path.join(_plan["run"], "loaded-%d" % pid)
+
+
+def post_worker_init(worker):
+    """Note that this worker has loaded the app (called by gunicorn, in the worker)."""
+    with open(_loaded(os.getpid()), "wb"):
+        pass
+
+
+def child_exit(server, worker):
+    """End a candidate whose worker ended before it had loaded the app (called by gunicorn, in the master).
+
+    gunicorn does so for workers that end with its own status for a failed boot, and starts all others again for ever.
+    """
+    if not os.path.exists(_loaded(worker.pid)) and not os.path.exists(os.path.join(_plan["run"], "gate-open")):
+        from gunicorn.errors import HaltServer
+
+        raise HaltServer("a worker ended before it had loaded the app", 3)
+
+
 def in_background(target):
     """Run a function in a thread that does not keep the worker alive."""
     threading.Thread(target=target, daemon=True, name="ocrpack-gate").start()

@@ -39,6 +39,10 @@ class InstanceLog:
             self._rotate(len(stamped))
         os.write(self._handle, stamped)
 
+    def close(self) -> None:
+        """Let go of the log."""
+        os.close(self._handle)
+
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 

@@ -21,8 +21,13 @@ RESERVED = ("descriptor.json", "manifest.json", "SETUP.md", "requirements.server
 TRUTH_LIMIT = 1024 * 1024
 
 
-def findings(descriptor: Descriptor, folder: Path) -> Iterator[Located]:
-    """Yield what the folder lacks, and what in it cannot go into a bundle."""
+def findings(descriptor: Descriptor, folder: Path, *, built: bool = False) -> Iterator[Located]:
+    """Yield what the folder lacks, and what in it cannot go into a bundle.
+
+    What a build command may yet make is a warning, unless they are `built` already.
+    """
+    if built:
+        descriptor = descriptor.model_copy(update={"build_commands": ()})
     selection = files.survey(folder, descriptor)
     look = _Look(folder)
     yield from _app(descriptor, folder)

@@ -73,8 +73,10 @@ def load(path: Path) -> Descriptor:
     return _read(_bytes(file), str(file)).sound()
 
 
-def load_source(path: Path) -> Source:
+def load_source(path: Path, *, built: bool = False) -> Source:
     """Return the descriptor at `path` after checking it against the folder that it stands in.
+
+    `built` tells that the build commands have run, so that nothing they make may be missing any more.
 
     Raises:
         DescriptorError: with every finding, warnings among them.
@@ -83,7 +85,7 @@ def load_source(path: Path) -> Source:
     reading = _read(_bytes(file), str(file))
     if reading.partial is not None:
         reading.add_checks(check.findings(reading.partial))
-        reading.add_checks(folder.findings(reading.partial, file.parent))
+        reading.add_checks(folder.findings(reading.partial, file.parent, built=built))
     return Source(file.parent, reading.sound(), tuple(reading.ordered()), reading.document)
 
 

@@ -424,8 +424,7 @@ def test_verify_finds_what_is_wrong(machine, damage):
         machine.run("stop")
     else:
         (environment,) = (machine.root / "environments").glob("[!.]*")
-        for folder in (environment / "lib").glob("python*/site-packages/packaging*"):
-            subprocess.run(["rm", "-r", folder], check=True)
+        next((environment / "lib").glob("python*/site-packages/gunicorn/util.py")).unlink()
     answer = machine.run("verify", "mini", "--json", status=18).json
     assert answer["ok"] is False
     expected = {"altered": "file-altered", "missing": "file-missing", "extra": "file-extra", "stopped": "not-running",
