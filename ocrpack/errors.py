@@ -148,7 +148,7 @@ class NotFoundError(OcrpackError):
     exit_code, code, meaning = 19, "not-found", "not found"
 
 
-class InterruptedByUser(OcrpackError):
+class InterruptedByUserError(OcrpackError):
     """The command was interrupted."""
 
     exit_code, code, meaning = 130, "interrupted", "interrupted"

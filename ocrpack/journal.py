@@ -87,11 +87,12 @@ class Journal:
     ) -> None:
         """Append one event; a line cut short by an earlier crash is closed first."""
         line = Event(timestamp(), self.deploy, phase, event, level, message, seconds, release, data)
-        data = json.dumps(line.as_dict(), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+        text = json.dumps(line.as_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
+        whole = text.encode("utf-8", "backslashreplace")
         if self._path is None:
-            self._waiting.append(data + b"\n")
+            self._waiting.append(whole)
         else:
-            append(self._path, data + b"\n")
+            append(self._path, whole)
         if self._listener is not None:
             self._listener(line)
 
@@ -154,7 +155,9 @@ def parse_journal_line(line: str) -> Event | None:
         return _event(json.loads(line))
     except (ValueError, TypeError, RecursionError):
         found = re.search(r'"time":"([^"]{24})"', line)
-        return Event(found[1] if found else "", event="cut", level="warning", message=f"unreadable line: {line.strip()}")
+        return Event(
+            found[1] if found else "", event="cut", level="warning", message=f"unreadable line: {line.strip()}"
+        )
 
 
 def _event(values: dict[str, Any]) -> Event:
@@ -194,7 +197,10 @@ def read(path: Path, parse: Parser) -> Iterator[Event]:
     """Yield the events of a log and its rotated predecessors; a line without a time takes the time before it."""
     last = ""
     for file in generations(path):
-        with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            file.open(encoding="utf-8", errors="replace", newline="\n") as lines,
+        ):
             for line in lines:
                 event = parse(line)
                 if event is None:

@@ -43,7 +43,7 @@ class Output:
 
 
 def run(
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
@@ -79,16 +79,17 @@ def run(
     faults: list[Exception] = []
 
     def drain(pipe: IO[bytes], lines: list[str]) -> None:
-        for raw in pipe:
-            line = raw.decode("utf-8", "replace")
-            with guard:
-                lines.append(line)
-                tail.append(line)
-                if on_line is not None and not faults:
-                    try:
-                        on_line(line.rstrip("\r\n"))
-                    except Exception as fault:  # a pipe that nobody drains would hang the child
-                        faults.append(fault)
+        with pipe:
+            for raw in pipe:
+                line = raw.decode("utf-8", "replace")
+                with guard:
+                    lines.append(line)
+                    tail.append(line)
+                    if on_line is not None and not faults:
+                        try:
+                            on_line(line.rstrip("\r\n"))
+                        except Exception as fault:  # a pipe that nobody drains would hang the child
+                            faults.append(fault)
 
     def feed(pipe: IO[bytes]) -> None:
         with contextlib.suppress(OSError), pipe:
@@ -134,7 +135,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def spawn(
-    argv: Sequence[str | Path],
+    argv: Sequence[object],
     *,
     cwd: Path,
     env: Mapping[str, str],

@@ -1,7 +1,7 @@
 """The bundle's archive: a plain ZIP with one canonical byte form, which reading checks.
 
-Every entry is stored, in the manifest's order, dated 1980-01-01 with mode 0644, with sizes and CRC-32 in its local header;
-nothing stands before, between or after the entries; ZIP64 fields are there exactly where a value does not fit
+Every entry is stored, in the manifest's order, dated 1980-01-01 with mode 0644, with sizes and CRC-32 in its local
+header; nothing stands before, between or after the entries; ZIP64 fields are there exactly where a value does not fit
 (APPNOTE.TXT 6.3.10, sections 4.3 to 4.5). So one set of files has one sequence of bytes, and a reader needs to
 believe nothing: it encodes what it read again and compares.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ocrpack.bundle.manifest import MANIFEST, MAX_FILES, Entry, Manifest, Role, check_paths, parse
-from ocrpack.bundle.stream import Hasher, Progress, Writable
+from ocrpack.bundle.stream import Hasher, Progress, Readable, Writable
 from ocrpack.errors import BundleError, Finding, NotFoundError, Where
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -100,7 +100,7 @@ class ArchiveWriter:
         self._members: list[Member] = []
         self._entries: list[Entry] = []
 
-    def add(self, path: str, role: Role, source: BinaryIO, size: int, progress: Progress | None = None) -> Entry:
+    def add(self, path: str, role: Role, source: Readable, size: int, progress: Progress | None = None) -> Entry:
         """Append one file, reading it once, and return its manifest entry.
 
         Raises:
@@ -156,7 +156,9 @@ class Archive:
         except FileNotFoundError:
             raise NotFoundError(f"there is no bundle {path}", "`ocrpack build` makes one") from None
         except OSError as error:
-            raise BundleError(f"cannot read {path}: {error.strerror}", "name a bundle that `ocrpack build` made") from None
+            raise BundleError(
+                f"cannot read {path}: {error.strerror}", "name a bundle that `ocrpack build` made"
+            ) from None
         try:
             self.members = self._read_directory()
             self.manifest = self._read_manifest()
@@ -241,7 +243,10 @@ class Archive:
             expected_offset = member.end
         if expected_offset != offset:
             raise self._refuse("data between its last entry and its directory")
-        if b"".join(member.central_header() for member in members) != directory or encode_end(count, size, offset) != tail:
+        if (
+            b"".join(member.central_header() for member in members) != directory
+            or encode_end(count, size, offset) != tail
+        ):
             raise self._refuse("its directory is not in the canonical form")
         for member in members:
             header = member.local_header()

@@ -40,7 +40,7 @@ class Part:
         """Size in bytes."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
-    def open(self) -> BinaryIO:
+    def open(self) -> io.BytesIO | io.FileIO:
         """Open the content for reading from its start."""
         return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb", buffering=0)
 
@@ -193,7 +193,12 @@ def _embedded_app() -> Iterator[Part]:
 
 
 def _write(
-    source: Source, weight_paths: list[Path], target: Path, force: bool, listener: Listener, warnings: tuple[Finding, ...]
+    source: Source,
+    weight_paths: list[Path],
+    target: Path,
+    force: bool,
+    listener: Listener,
+    warnings: tuple[Finding, ...],
 ) -> Built:
     parts = _parts(source, weight_paths)
     check_paths([part.path for part in parts] + [DESCRIPTOR, guide.GUIDE, MANIFEST])
@@ -209,11 +214,13 @@ def _write(
         resolved = _with_digests(source, entries)
         packed_weights = tuple(entries[weight.path] for weight in resolved.model.weights)
         runs_alone = _has_main(source, entries)
-        for path, role, data in (
-            (guide.GUIDE, "guide", guide.guide(resolved, packed_weights, total, runs_alone)),
-            (DESCRIPTOR, "descriptor", _descriptor_bytes(resolved)),
-        ):
-            writer.add(path, role, io.BytesIO(data), len(data))
+        last = (
+            Part(guide.GUIDE, "guide", guide.guide(resolved, packed_weights, total, runs_alone)),
+            Part(DESCRIPTOR, "descriptor", resolved.as_json().encode()),
+        )
+        for part in sorted(last, key=lambda part: order(part.path, part.role)):
+            with part.open() as content:
+                writer.add(part.path, part.role, content, part.size)
         manifest = writer.finish(resolved.name, resolved.version)
         file.flush()
         size = file.tell()
@@ -238,10 +245,6 @@ def _with_digests(source: Source, entries: dict[str, Entry]) -> Descriptor:
         raise DescriptorError(findings[0].message, findings[0].remedy, tuple(findings))
     model = source.descriptor.model.model_copy(update={"weights": tuple(resolved)})
     return source.descriptor.model_copy(update={"model": model, "schema_": None})
-
-
-def _descriptor_bytes(descriptor: Descriptor) -> bytes:
-    return (descriptor.model_dump_json(indent=2, by_alias=True, exclude_none=True) + "\n").encode()
 
 
 def _has_main(source: Source, entries: dict[str, Entry]) -> bool:

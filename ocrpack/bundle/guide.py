@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from string import Template
 
 from ocrpack.bundle.manifest import Entry
 from ocrpack.bundle.server import SERVER_REQUIREMENTS
-from ocrpack.descriptor import Descriptor
+from ocrpack.descriptor import Descriptor, Interface
 
 GUIDE = "SETUP.md"
 
@@ -79,26 +81,37 @@ $weights
 |---|---|
 | `python3: command not found` | install Python $python (Debian, Ubuntu: `apt-get install python3 python3-venv`) |
 | `ensurepip is not available` | Debian, Ubuntu: `apt-get install python3-venv` |
-| `No matching distribution found` | the machine has no internet access, or its Python is not $python: check `python --version` |
+| `No matching distribution found` | no internet access, or its Python is not $python: see `python --version` |
 | `Address already in use` | another program listens on port $port: stop it, or set another port |
 | PowerShell refuses `Activate.ps1` | `Set-ExecutionPolicy -Scope Process RemoteSigned`, then again |
-| the text is wrong | compare with the samples: they were read with a character error rate below the bound in `descriptor.json` |
+| the text is wrong | try the samples: they were read within the error bound `max_cer` in `descriptor.json` |
 """)
 
 _PLAIN_START = Template("""\
     python $script
 
-It listens on http://$host:$port/.
+It listens on $url/.
 """)
 
 _SERVER_START = Template("""\
 Linux and macOS:
 
     python -m pip install -r $server_requirements
-    python -m gunicorn --workers $workers $options--bind $host:$port '$entrypoint'
+    python -m gunicorn --workers $workers $options--bind $address '$entrypoint'
 
-It listens on http://$host:$port/.
+Windows (PowerShell), where gunicorn does not run:
+
+    $windows_install
+    $windows_start
+
+It listens on $url/.
 """)
+
+_WINDOWS_INSTALL: dict[Interface, str] = {
+    "wsgi": "python -m pip install waitress",
+    "asgi": f"python -m pip install -r {SERVER_REQUIREMENTS}",
+    "aiohttp": f"python -m pip install -r {SERVER_REQUIREMENTS}",
+}
 
 
 def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, runs_alone: bool) -> bytes:
@@ -115,22 +128,28 @@ def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, 
         "summary": descriptor.summary or "An OCR service.",
         "python": descriptor.python,
         "disk": f"{(descriptor.resources.disk_mb or 500) + total_bytes // (1 << 20) + 1} MiB",
-        "memory": f"\nIt needs {descriptor.resources.memory_mb} MiB of memory." if descriptor.resources.memory_mb else "",
-        "requirements": descriptor.requirements,
+        "memory": f"\nIt needs {descriptor.resources.memory_mb} MiB of memory."
+        if descriptor.resources.memory_mb
+        else "",
+        "requirements": _argument(descriptor.requirements),
         "system": system and f"\n### 3. Install what the operating system must bring\n\n{system}",
         "variables": variables and f"\n### {3 + bool(system)}. Set the variables\n\n{variables}",
         "start_number": number,
         "use_number": number + 1,
-        "host": descriptor.host,
+        "address": f"{_in_url(descriptor.host)}:{descriptor.port}",
+        "url": _url(descriptor),
         "port": descriptor.port,
-        "script": app.entrypoint.partition(":")[0].replace(".", "/") + ".py",
+        "script": _argument(app.entrypoint.partition(":")[0].replace(".", "/") + ".py"),
         "server_requirements": SERVER_REQUIREMENTS,
         "workers": app.workers,
         "options": _server_options(descriptor),
+        "windows_install": _WINDOWS_INSTALL[app.interface],
+        "windows_start": _windows_start(descriptor),
         "entrypoint": app.entrypoint,
         "model": f"{model.name} {model.version}" + (f" ({model.license})" if model.license else ""),
         "languages": ", ".join(model.languages) or "not stated",
-        "weights": "\n".join(f"| `{entry.path}` | {entry.size} | `{entry.sha256}` |" for entry in weights) or "| none | | |",
+        "weights": "\n".join(f"| `{entry.path}` | {entry.size} | `{entry.sha256}` |" for entry in weights)
+        or "| none | | |",
     }
     start = (_PLAIN_START if runs_alone else _SERVER_START).substitute(values)
     return _GUIDE.substitute(values, start=start.rstrip(), use=_use(descriptor)).encode()
@@ -145,6 +164,34 @@ def _server_options(descriptor: Descriptor) -> str:
     return worker[descriptor.app.interface]
 
 
+def _windows_start(descriptor: Descriptor) -> str:
+    host, port = descriptor.host, descriptor.port
+    module, _, attribute = descriptor.app.entrypoint.partition(":")
+    target = f"{module}:{attribute.removesuffix('()')}"
+    made = attribute.endswith("()")
+    if descriptor.app.interface == "wsgi":
+        return f"python -m waitress --host={host} --port={port} {'--call ' if made else ''}{target}"
+    if descriptor.app.interface == "asgi":
+        return f"python -m uvicorn --host {host} --port {port} {'--factory ' if made else ''}{target}"
+    run = f"web.run_app({module}.{attribute}, host='{host}', port={port})"
+    return f'python -c "import {module}; from aiohttp import web; {run}"'
+
+
+def _url(descriptor: Descriptor) -> str:
+    """Return the address for a client on the same machine; one that listens everywhere is asked at the local one."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(descriptor.host, descriptor.host)
+    return f"http://{_in_url(host)}:{descriptor.port}"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _argument(path: str) -> str:
+    """Quote a path for sh and PowerShell alike, where it must be."""
+    return path if re.fullmatch(r"[\w./+-]+", path) else f'"{path}"'
+
+
 def _system(descriptor: Descriptor) -> str:
     names = " ".join(package.name for package in descriptor.system_packages)
     return f"Debian and Ubuntu, as administrator:\n\n    apt-get install {names}\n" if names else ""
@@ -154,13 +201,13 @@ def _variables(descriptor: Descriptor) -> str:
     values = {**descriptor.env, **dict.fromkeys(descriptor.secrets, "<your secret value>")}
     if not values:
         return ""
-    posix = "\n".join(f"    export {name}='{value}'" for name, value in values.items())
-    windows = "\n".join(f"    $env:{name} = '{value}'" for name, value in values.items())
+    posix = "\n".join(f"    export {name}={shlex.quote(value)}" for name, value in values.items())
+    windows = "\n".join("    $env:{} = '{}'".format(name, value.replace("'", "''")) for name, value in values.items())
     return f"Linux and macOS:\n\n{posix}\n\nWindows (PowerShell):\n\n{windows}\n"
 
 
 def _use(descriptor: Descriptor) -> str:
-    base = f"http://{descriptor.host}:{descriptor.port}"
+    base = _url(descriptor)
     lines = []
     page = descriptor.endpoint("page")
     if page is not None:
@@ -168,7 +215,9 @@ def _use(descriptor: Descriptor) -> str:
     inference = descriptor.endpoint("inference")
     if inference is not None:
         image = descriptor.samples[0].image if descriptor.samples else "image.png"
-        lines.append(f"Or from the command line:\n\n    curl -F image=@{image} {base}{inference.path}\n")
+        method = "" if inference.method == "POST" else f"-X {inference.method} "
+        curl = f'curl {method}-F "image=@{image}" {base}{inference.path}'
+        lines.append(f"Or from the command line (`curl.exe` on Windows):\n\n    {curl}\n")
     if descriptor.samples:
         lines.append("The samples and the text that they must give:\n\n| image | true text |\n|---|---|")
         lines.extend(f"| `{sample.image}` | {_truth(sample.text, sample.text_file)} |" for sample in descriptor.samples)

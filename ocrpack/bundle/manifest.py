@@ -95,7 +95,7 @@ def parse(data: bytes) -> Manifest:
         document = json.loads(data)
         if document["manifest_version"] != MANIFEST_VERSION:
             raise BundleError(
-                f"manifest.json has version {document['manifest_version']!r:.40}, this ocrpack reads {MANIFEST_VERSION}",
+                f"manifest.json has version {document['manifest_version']!r:.40}, known is {MANIFEST_VERSION}",
                 "deploy with a newer ocrpack",
             )
         files = tuple(_entry(item) for item in document["files"])

@@ -15,4 +15,6 @@ _NEEDED: dict[Interface, tuple[str, ...]] = {
 
 def requirements(app: App) -> bytes:
     """Return the file that names the server for the app's interface."""
-    return ("# The server that `ocrpack deploy` runs the app with.\n" + "\n".join(_NEEDED[app.interface]) + "\n").encode()
+    return (
+        "# The server that `ocrpack deploy` runs the app with.\n" + "\n".join(_NEEDED[app.interface]) + "\n"
+    ).encode()

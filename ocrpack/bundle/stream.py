@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -17,13 +18,7 @@ CHUNK = 1 << 20
 BUFFERS = 4
 
 Progress = Callable[[int], None]
-
-
-class Readable(Protocol):
-    """What bytes come from: an unbuffered or buffered binary file."""
-
-    def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill the buffer from the current position and return the number of bytes."""
+Readable = io.RawIOBase | io.BufferedIOBase
 
 
 class Writable(Protocol):
@@ -61,9 +56,7 @@ class Hasher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def copy(
-        self, source: Readable, sink: Writable | None, limit: int, progress: Progress | None = None
-    ) -> Digests:
+    def copy(self, source: Readable, sink: Writable | None, limit: int, progress: Progress | None = None) -> Digests:
         """Read at most `limit` bytes, write them to `sink` if there is one, and return their digests.
 
         Raises:

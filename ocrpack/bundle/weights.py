@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import http.client
 import os
 import re
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +31,7 @@ _MAGIC: dict[str, Callable[[bytes, int], bool]] = {
     ".tflite": lambda head, _: head[4:8] == b"TFL3",
 }
 _HTML = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _LFS = b"version https://git-lfs"
 
 
@@ -42,7 +43,8 @@ def find_all(
 ) -> tuple[list[Path], list[Finding]]:
     """Return the file of each weight, and what is wrong; files found on the network are downloaded to a cache.
 
-    `where_of` tells where the descriptor speaks of a weight. Places are tried in order. Paths are relative to `folder`; a place that names an unset variable is skipped.
+    `where_of` tells where the descriptor speaks of a weight. Places are tried in order. Paths are relative to
+    `folder`; a place that names an unset variable is skipped.
     """
     paths: list[Path] = []
     findings: list[Finding] = []
@@ -60,6 +62,8 @@ def find_all(
 
 
 def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]) -> Path:
+    if weight.source is None and (folder / weight.path).is_file():
+        return folder / weight.path
     tried = []
     for place in weight.places:
         if place.startswith("https://"):
@@ -68,7 +72,7 @@ def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]
         if expanded is None:
             tried.append(f"{place} (not set)")
             continue
-        matches = sorted(glob.glob(expanded, root_dir=folder))
+        matches = sorted(glob.glob(expanded, root_dir=folder))  # noqa: PTH207 - Path.glob takes no absolute pattern
         files = [folder / match for match in matches if (folder / match).is_file()]
         if files:
             return files[-1]
@@ -77,13 +81,9 @@ def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]
 
 
 def _expand(place: str, environ: Mapping[str, str]) -> str | None:
-    names = [braced or bare for braced, bare in re.findall(r"\$(?:\{(\w+)\}|(\w+))", place)]
-    if any(not environ.get(name) for name in names):
+    if any(not environ.get(braced or bare) for braced, bare in _VARIABLE.findall(place)):
         return None
-    for name in names:
-        value = glob.escape(environ[name])
-        place = place.replace("${" + name + "}", value).replace("$" + name, value)
-    return str(Path(place).expanduser())
+    return str(Path(_VARIABLE.sub(lambda name: glob.escape(environ[name[1] or name[2]]), place)).expanduser())
 
 
 def _how_to_get(weight: Weight) -> str:
@@ -91,8 +91,8 @@ def _how_to_get(weight: Weight) -> str:
     if name.suffix == ".traineddata":
         language = name.stem.replace("_", "-").lower()
         return (
-            f"install the package tesseract-ocr-{language} (Debian, Ubuntu: `apt-get install tesseract-ocr-{language}`; "
-            f"Fedora: tesseract-langpack-{name.stem}; Homebrew: tesseract-lang), or set TESSDATA_PREFIX"
+            f"install the package tesseract-ocr-{language} "
+            f"(Debian, Ubuntu: `apt-get install tesseract-ocr-{language}`; Fedora: tesseract-langpack-{name.stem}; Homebrew: tesseract-lang), or set TESSDATA_PREFIX"
         )
     return "put the file there, or name its place in `source`"
 
@@ -119,7 +119,14 @@ def _check(weight: Weight, path: Path, where: Where) -> list[Finding]:
     check = _MAGIC.get(path.suffix.lower()) or _MAGIC.get(Path(weight.path).suffix.lower())
     if check is not None and not check(head, size):
         suffix = Path(weight.path).suffix
-        return [wrong("weights-content", f"does not start as a {suffix} file does", f"{suffix} data", f"bytes {head[:8].hex(' ')}")]
+        return [
+            wrong(
+                "weights-content",
+                f"does not start as a {suffix} file does",
+                f"{suffix} data",
+                f"bytes {head[:8].hex(' ')}",
+            )
+        ]
     return []
 
 
@@ -144,10 +151,14 @@ def _download(url: str, weight: Weight, where: Where) -> Path:
                 file.write(data)
         if digest.hexdigest() != weight.sha256:
             text = f"{weight.path}: {url} is another file"
-            raise _refusal("weights-digest", text, "correct `sha256` or `source`", where, weight.sha256, digest.hexdigest())
+            raise _refusal(
+                "weights-digest", text, "correct `sha256` or `source`", where, weight.sha256, digest.hexdigest()
+            )
         partial.replace(target)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise _refusal("weights-download", f"{weight.path}: cannot fetch {url}: {error}", "check the address", where) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:  # OSError is urllib's URLError too
+        raise _refusal(
+            "weights-download", f"{weight.path}: cannot fetch {url}: {error}", "check the address", where
+        ) from None
     finally:
         partial.unlink(missing_ok=True)
     return target

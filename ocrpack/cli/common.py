@@ -41,9 +41,9 @@ def moment(text: str | None, now: float | None = None) -> str:
     if not text:
         return ""
     span = _SPAN.fullmatch(text.strip())
-    if span:
-        return timestamp((time.time() if now is None else now) - float(span[1]) * _UNIT_SECONDS[span[2]])
     try:
+        if span:
+            return timestamp((time.time() if now is None else now) - float(span[1]) * _UNIT_SECONDS[span[2]])
         return timestamp(datetime.fromisoformat(text).timestamp())
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         raise UsageError(f"{text!r} is no time", "write 30s, 10m, 1h, 2d, or 2026-01-31T08:00") from None

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ocrpack.errors import Finding, OcrpackError
@@ -20,18 +21,31 @@ _HEARTBEAT_S = 10.0
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "blue", "debug": "dim"}
 
 
+@cache
 def stderr() -> Console:
-    """Return the console for prose; plain where stderr is no terminal, without colour where NO_COLOR is set."""
+    """Return the console for prose; plain where stderr is no terminal, without colour where NO_COLOR is set.
+
+    Prose that nobody reads any more is dropped; what the command does goes on.
+    """
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    class Prose(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+
+    return Prose(stderr=True, highlight=False, soft_wrap=True)
 
 
+@cache
 def stdout() -> Console:
-    """Return the console for results."""
+    """Return the console for results; where nobody reads them any more, printing raises BrokenPipeError."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    class Results(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Results(highlight=False, soft_wrap=True)
 
 
 def print_json(document: Any, *, lines: bool = False) -> None:

@@ -26,7 +26,9 @@ TagRepo = Annotated[Path | None, typer.Option(metavar="DIR", help="The git repos
 
 def _root(path: Path | None) -> Root:
     if sys.platform == "win32":
-        raise PreflightError("this command runs on Linux and macOS", "on Windows, follow SETUP.md in the bundle, or use WSL")
+        raise PreflightError(
+            "this command runs on Linux and macOS", "on Windows, follow SETUP.md in the bundle, or use WSL"
+        )
     from ocrpack.deploy.root import Root, default_root
 
     return Root((path or default_root()).expanduser().absolute())
@@ -40,9 +42,7 @@ def deploy(
     any_port: Annotated[bool, typer.Option("--any-port", help="Take the next free port if it is taken.")] = False,
     tag_repo: TagRepo = None,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Do not tag the version in git.")] = False,
-    secrets: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Secrets, NAME=value a line, mode 0600.")
-    ] = None,
+    secrets: Annotated[Path | None, typer.Option(metavar="FILE", help="Secrets, NAME=value a line, mode 0600.")] = None,
     installer: Installer = "auto",
     boot_deadline: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.1, help="Time to get ready.")] = None,
     install_deadline: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Time to install.")] = 1800,
@@ -325,7 +325,9 @@ def logs(
     try:
         re.compile(grep)
     except re.error as error:
-        raise UsageError(f"--grep {grep!r} is no regular expression: {error}", "quote special characters with \\") from None
+        raise UsageError(
+            f"--grep {grep!r} is no regular expression: {error}", "quote special characters with \\"
+        ) from None
     if instance and deploys:
         raise UsageError("--instance and --deploys exclude each other", "leave both out to see all")
     query = journal.Query(moment(since), moment(until), level, phase, grep)

@@ -9,15 +9,15 @@ import signal
 import sys
 import tempfile
 import traceback
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from ocrpack import __version__
 from ocrpack.cli import console, deployer, packager
-from ocrpack.errors import InterruptedByUser, OcrpackError, UsageError
+from ocrpack.errors import InterruptedByUserError, OcrpackError, UsageError
 
-_CommandLineError = typer.BadParameter.__mro__[2]
+_CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
 """The base of all errors that the option parser raises."""
 
 app = typer.Typer(
@@ -28,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Packager: validate, build. Deployer: deploy, verify, status, logs. "
-    "Exit codes: 0 done, 2 usage, 10 descriptor, 11 bundle, 12 preflight, 13 environment, 14 boot, 15 smoke, "
-    "16 locked, 17 conflict, 18 verify, 19 not found, 130 interrupted.",
+    "Exit codes: 0 done, 1 unexpected fault, 2 usage, 10 descriptor, 11 bundle, 12 preflight, 13 environment, 14 boot, "
+    "15 smoke, 16 locked, 17 conflict, 18 verify, 19 not found, 130 interrupted.",
 )
 
 
@@ -65,7 +65,9 @@ def run(arguments: list[str]) -> int:
     except OcrpackError as error:
         return console.fail(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return console.fail(InterruptedByUser("interrupted", "what was begun is undone; run it again"), as_json=as_json)
+        return console.fail(
+            InterruptedByUserError("interrupted", "what was begun is undone; run it again"), as_json=as_json
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -43,7 +43,9 @@ def build(
         Path | None,
         typer.Option("--output", "-o", metavar="PATH", help="File or folder.", show_default="dist/NAME-VERSION.zip"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle of this version with other content.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a bundle of this version with other content.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

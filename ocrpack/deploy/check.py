@@ -65,7 +65,9 @@ class Answer:
     seconds: float
 
 
-def request(address: Address, endpoint: Endpoint, timeout_s: float, body: bytes = b"", content_type: str = "") -> Answer:
+def request(
+    address: Address, endpoint: Endpoint, timeout_s: float, body: bytes = b"", content_type: str = ""
+) -> Answer:
     """Send one request.
 
     Raises:
@@ -166,6 +168,7 @@ def error_rates(truth: str, text: str) -> tuple[float, float]:
 
 def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: Sample) -> SampleResult:
     """Send a sample's image to the inference endpoint and compare the text with the truth."""
+
     def failed(problem: str, seconds: float = 0, truth: str = "", text: str = "") -> SampleResult:
         return SampleResult(sample.image, False, round(seconds, 4), None, None, sample.max_cer, truth, text, problem)
 
@@ -227,7 +230,7 @@ def health(address: Address, descriptor: Descriptor) -> list[Finding]:
     """Ask the health and ready endpoints; an empty list means sound."""
     findings = []
     for purpose in ("health", "ready"):
-        endpoint = descriptor.endpoint(purpose)  # type: ignore[arg-type]
+        endpoint = descriptor.endpoint(purpose)
         if endpoint is None:
             continue
         try:

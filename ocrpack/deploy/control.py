@@ -122,7 +122,9 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         holder = holder_of(port)
         reason = f"is taken by {holder}" if holder else f"cannot be used: {error.strerror}"
-        raise PreflightError(f"port {port} on {host} {reason}", "pass --port N or --any-port, or stop the other") from None
+        raise PreflightError(
+            f"port {port} on {host} {reason}", "pass --port N or --any-port, or stop the other"
+        ) from None
     return listener
 
 

@@ -253,7 +253,7 @@ def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
 
 
 def missing_modules(environment: Environment, release: Path, modules: list[str]) -> list[Finding]:
-    """Look up modules in an environment, with the release's own before it; return a finding for each that is missing."""
+    """Look up modules in an environment and the release; return a finding for each that is in neither."""
     argv = [environment.python, "-I", "-B", "-c", _FIND_MISSING, release, json.dumps(modules)]
     missing = json.loads(run(argv, cwd=release, deadline_s=60).stdout)
     return [

@@ -5,59 +5,62 @@ the standard library and gunicorn alone. Each worker starts with the private lis
 is in the run folder it accepts on the public listener too, and says so with a file `accepting-PID` beside it.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 POLL_SECONDS = 0.02
 
-_plan = json.loads(os.environ.pop("OCRPACK_GENERATION"))
+_plan: dict[str, Any] = json.loads(os.environ.pop("OCRPACK_GENERATION"))
+_run = Path(_plan["run"])
 
 
-def _read_secrets(descriptor):
+def _read_secrets(descriptor: int) -> None:
     """Take the app's secrets from a pipe, so that they never stand in the process's initial environment."""
     with os.fdopen(descriptor, "rb") as pipe:
         os.environ.update(json.loads(pipe.read() or b"{}"))
 
 
-def wait_until_open():
+def wait_until_open() -> None:
     """Block until this generation is promoted."""
-    gate = os.path.join(_plan["run"], "gate-open")
-    while not os.path.exists(gate):
+    while not (_run / "gate-open").exists():
         time.sleep(POLL_SECONDS)
 
 
-def acknowledge():
+def acknowledge() -> None:
     """Tell the supervisor that this worker accepts public connections."""
-    with open(os.path.join(_plan["run"], "accepting-%d" % os.getpid()), "wb"):
-        pass
+    (_run / f"accepting-{os.getpid()}").touch()
 
 
-def _loaded(pid):
-    return os.path.join(_plan["run"], "loaded-%d" % pid)
+def _loaded(pid: int) -> Path:
+    return _run / f"loaded-{pid}"
 
 
-def post_worker_init(worker):
+def post_worker_init(worker: Any) -> None:
     """Note that this worker has loaded the app (called by gunicorn, in the worker)."""
-    with open(_loaded(os.getpid()), "wb"):
-        pass
+    _loaded(os.getpid()).touch()
 
 
-def child_exit(server, worker):
+def child_exit(server: Any, worker: Any) -> None:
     """End a candidate whose worker ended before it had loaded the app (called by gunicorn, in the master).
 
     gunicorn does so for workers that end with its own status for a failed boot, and starts all others again for ever.
     """
-    if not os.path.exists(_loaded(worker.pid)) and not os.path.exists(os.path.join(_plan["run"], "gate-open")):
+    if not _loaded(worker.pid).exists() and not (_run / "gate-open").exists():
         from gunicorn.errors import HaltServer
 
         raise HaltServer("a worker ended before it had loaded the app", 3)
 
 
-def in_background(target):
+def in_background(target: Callable[[], None]) -> None:
     """Run a function in a thread that does not keep the worker alive."""
     threading.Thread(target=target, daemon=True, name="ocrpack-gate").start()
 
@@ -66,22 +69,22 @@ if _plan["secrets_fd"] is not None:
     _read_secrets(_plan["secrets_fd"])
 
 
-def _wsgi_worker():
+def _wsgi_worker() -> Any:
     from gunicorn.workers.gthread import ThreadWorker
 
     class GatedThreadWorker(ThreadWorker):
         """gunicorn's thread worker; the public listener joins its poller through its own method queue."""
 
-        def run(self):
+        def run(self) -> None:
             self.sockets, self._public = self.sockets[:1], self.sockets[1:]
             in_background(self._join_when_open)
             super().run()
 
-        def _join_when_open(self):
+        def _join_when_open(self) -> None:
             wait_until_open()
             self.method_queue.defer(self._join)
 
-        def _join(self):
+        def _join(self) -> None:
             if not self.alive:
                 return
             accepting = self._accepting
@@ -93,7 +96,7 @@ def _wsgi_worker():
     return GatedThreadWorker
 
 
-def _asgi_worker():
+def _asgi_worker() -> Any:
     import asyncio
 
     from uvicorn.server import Server
@@ -102,21 +105,20 @@ def _asgi_worker():
     class GatedServer(Server):
         """uvicorn's server; startup opens the private socket, the public one follows when the gate opens."""
 
-        public = ()
+        public: tuple[Any, ...] = ()
 
-        async def startup(self, sockets=None):
-            self.public = sockets[1:]
+        async def startup(self, sockets: Any = None) -> None:
+            self.public = tuple(sockets[1:])
             await super().startup(sockets[:1])
             self._joining = asyncio.ensure_future(self._join_when_open())
 
-        async def _join_when_open(self):
+        async def _join_when_open(self) -> None:
             await asyncio.get_running_loop().run_in_executor(None, wait_until_open)
             config = self.config
 
-            def protocol():
-                return config.http_protocol_class(
-                    config=config, server_state=self.server_state, app_state=self.lifespan.state
-                )
+            def protocol() -> Any:
+                kind: Any = config.http_protocol_class
+                return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)
 
             for listener in self.public:
                 duplicate = socket.fromfd(listener.fileno(), listener.family, listener.type)
@@ -129,7 +131,7 @@ def _asgi_worker():
     class GatedUvicornWorker(UvicornWorker):
         """uvicorn's gunicorn worker around the gated server."""
 
-        async def _serve(self):
+        async def _serve(self) -> None:
             self.config.app = self.wsgi
             server = GatedServer(config=self.config)
             self._install_sigquit_handler()
@@ -140,7 +142,7 @@ def _asgi_worker():
     return GatedUvicornWorker
 
 
-def _aiohttp_worker():
+def _aiohttp_worker() -> Any:
     import asyncio
 
     from aiohttp import web
@@ -149,12 +151,12 @@ def _aiohttp_worker():
     class GatedWebWorker(GunicornWebWorker):
         """aiohttp's gunicorn worker; a second site on the same runner opens with the gate."""
 
-        async def _run(self):
+        async def _run(self) -> None:
             self.sockets, public = self.sockets[:1], self.sockets[1:]
             app = self.wsgi if isinstance(self.wsgi, web.Application) else await self.wsgi()
             runner = app if isinstance(app, web.AppRunner) else self._runner(app)
 
-            async def same_runner():
+            async def same_runner() -> Any:
                 return runner
 
             self.wsgi = same_runner
@@ -164,7 +166,7 @@ def _aiohttp_worker():
             finally:
                 joining.cancel()
 
-        def _runner(self, app):
+        def _runner(self, app: Any) -> Any:
             return web.AppRunner(
                 app,
                 logger=self.log,
@@ -173,7 +175,7 @@ def _aiohttp_worker():
                 shutdown_timeout=self.cfg.graceful_timeout * 0.95,
             )
 
-        async def _join_when_open(self, runner, public):
+        async def _join_when_open(self, runner: Any, public: Any) -> None:
             await asyncio.get_running_loop().run_in_executor(None, wait_until_open)
             while runner.server is None:
                 await asyncio.sleep(POLL_SECONDS)
@@ -186,7 +188,7 @@ def _aiohttp_worker():
 
 # gunicorn reads the names below as its settings.
 worker_class = {"wsgi": _wsgi_worker, "asgi": _asgi_worker, "aiohttp": _aiohttp_worker}[_plan["interface"]]()
-bind = ["fd://%d" % descriptor for descriptor in _plan["listeners"]]
+bind = [f"fd://{descriptor}" for descriptor in _plan["listeners"]]
 workers = _plan["workers"]
 threads = _plan["threads"] if _plan["interface"] == "wsgi" else 1
 timeout = _plan["request_seconds"]

@@ -9,6 +9,7 @@ Usage: python -m ocrpack.deploy.instance_log LOG RELEASE < output
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -30,21 +31,25 @@ class InstanceLog:
         self._max_bytes = max_bytes
         self._keep = keep
         self._handle = self._open()
+        self._cut = False
 
     def write(self, line: bytes) -> None:
-        """Append one line of output."""
+        """Append one line of output; a line that a full disk cut short is closed first."""
         text = line.rstrip(b"\r\n").replace(b"\r", b" ")
         stamped = f"{timestamp()} {self._release} ".encode() + text + b"\n"
         if os.fstat(self._handle).st_size + len(stamped) > self._max_bytes or self._moved():
             self._rotate(len(stamped))
-        os.write(self._handle, stamped)
-
-    def close(self) -> None:
-        """Let go of the log."""
-        os.close(self._handle)
+        if self._cut:
+            stamped = b"\n" + stamped
+        self._cut = os.write(self._handle, stamped) < len(stamped)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _open_anew(self) -> None:
+        fresh = self._open()
+        os.close(self._handle)
+        self._handle = fresh
 
     def _moved(self) -> bool:
         try:
@@ -58,16 +63,14 @@ class InstanceLog:
         guard = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(guard, fcntl.LOCK_EX)
-            os.close(self._handle)
-            self._handle = self._open()
+            self._open_anew()
             if os.fstat(self._handle).st_size + coming > self._max_bytes:
                 for number in range(self._keep - 1, 0, -1):
                     older = self._path.with_name(f"{self._path.name}.{number}")
                     if older.exists():
                         older.replace(self._path.with_name(f"{self._path.name}.{number + 1}"))
                 self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-                os.close(self._handle)
-                self._handle = self._open()
+                self._open_anew()
         finally:
             os.close(guard)
 
@@ -79,11 +82,9 @@ def main(path: str, release: str) -> None:
     log: InstanceLog | None = None
     with os.fdopen(0, "rb") as output:
         while line := output.readline(MAX_LINE):
-            try:
+            with contextlib.suppress(OSError):
                 log = log or InstanceLog(Path(path), release)
                 log.write(line)
-            except OSError:
-                log = None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ocrpack import journal as log
 from ocrpack.deploy import check, control, environment, pipeline, release
 from ocrpack.deploy.check import Address, SampleResult
 from ocrpack.deploy.pipeline import boot, framed, recover, require_passed, run_samples, switch
-from ocrpack.deploy.root import Deployment, Record, Root, State, remove_tree
+from ocrpack.deploy.root import Deployment, Record, Root, remove_tree
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
 from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, Where
 from ocrpack.journal import Event, Journal
@@ -122,7 +122,9 @@ def _current(deployment: Deployment) -> tuple[str, Record, Descriptor, Path]:
         raise NotFoundError(f"{deployment.name} has no release that ever served", "`ocrpack deploy` one")
     folder = deployment.releases / name
     if not folder.is_dir():
-        raise NotFoundError(f"the release {name} is gone from {deployment.releases}", "`ocrpack deploy` the bundle again")
+        raise NotFoundError(
+            f"the release {name} is gone from {deployment.releases}", "`ocrpack deploy` the bundle again"
+        )
     return name, record, parse((folder / DESCRIPTOR).read_bytes(), str(folder / DESCRIPTOR)), folder
 
 

@@ -154,7 +154,7 @@ def refuse_other_content(deployment: Deployment, manifest: Manifest) -> None:
         version, _, digest = folder.name.rpartition("-")
         if version == manifest.version and digest != manifest.digest[:12]:
             raise ConflictError(
-                f"{manifest.name} {version} is here with other content ({digest}, the bundle is {manifest.digest[:12]})",
+                f"{manifest.name} {version} is here with other content: {digest}, not {manifest.digest[:12]}",
                 f"raise `version` and build again, or `ocrpack remove {manifest.name}` first",
             )
 

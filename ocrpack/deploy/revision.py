@@ -57,7 +57,10 @@ def _open(folder: Path) -> Repo | None:
     except ImportError as error:
         raise PreflightError("git is not installed", "install git, or pass --no-tag") from error
     try:
-        return git.Repo(folder, search_parent_directories=True)
+        repository = git.Repo(folder, search_parent_directories=True)
+        # A git hook has GIT_DIR set, to the repository that the hook belongs to.
+        repository.git.update_environment(GIT_DIR=str(repository.git_dir))
+        return repository
     except (git.InvalidGitRepositoryError, git.NoSuchPathError):
         return None
 
@@ -71,12 +74,13 @@ def check(ledger: Ledger, name: str, version: str, digest: str) -> bool:
 
     Raises:
         ConflictError: a tag of that name marks another bundle.
+        PreflightError: git refuses to read the tag.
     """
     repository = _open(ledger.path) if ledger.path.exists() else None
     tag = tag_name(name, version)
     if repository is None or tag not in {str(known) for known in repository.tags}:
         return False
-    found = _BUNDLE_LINE.search(repository.git.for_each_ref(f"refs/tags/{tag}", format="%(contents)"))
+    found = _BUNDLE_LINE.search(_message(repository, tag))
     if found and found[1] == digest:
         return True
     other = f"bundle {found[1][:12]}" if found else "something that ocrpack did not deploy"
@@ -84,6 +88,16 @@ def check(ledger: Ledger, name: str, version: str, digest: str) -> bool:
         f"the tag {tag} in {ledger.path} marks {other}, and this is bundle {digest[:12]}",
         f"raise `version` in the descriptor and build again, {_NO_TAG}",
     )
+
+
+def _message(repository: Repo, tag: str) -> str:
+    import git
+
+    try:
+        return str(repository.git.for_each_ref(f"refs/tags/{tag}", format="%(contents)"))
+    except git.GitCommandError as error:
+        words = str(error.stderr or error).strip()
+        raise PreflightError(f"git cannot read {repository.git_dir}: {words}", f"mend it, {_NO_TAG}") from error
 
 
 def tag_name(name: str, version: str) -> str:
@@ -114,7 +128,9 @@ def mark(ledger: Ledger, name: str, version: str, digest: str, samples: tuple[Sa
     try:
         repository = _open(ledger.path) if ledger.path.exists() else None
         if repository is None:
-            repository = git.Repo.init(ledger.path, mkdir=True, bare=True)
+            git.Repo.init(ledger.path, mkdir=True, bare=True, env={"GIT_DIR": str(ledger.path)})
+            repository = _open(ledger.path)
+            assert repository is not None
         with repository.git.custom_environment(**_identity(repository)):
             target = "HEAD" if _has_commit(repository) else _first_commit(repository)
             repository.git.tag(tag, target, annotate=True, no_sign=True, cleanup="verbatim", message="\n".join(lines))
@@ -138,4 +154,8 @@ def _identity(repository: Repo) -> dict[str, str]:
         return {}
     values = {"NAME": "ocrpack", "EMAIL": f"ocrpack@{socket.gethostname()}"}
     roles = ("AUTHOR", "COMMITTER")
-    return {f"GIT_{role}_{key}": os.environ.get(f"GIT_{role}_{key}", value) for role in roles for key, value in values.items()}
+    return {
+        f"GIT_{role}_{key}": os.environ.get(f"GIT_{role}_{key}", value)
+        for role in roles
+        for key, value in values.items()
+    }

@@ -124,7 +124,7 @@ class Deployment:
     def current(self) -> str | None:
         """The name of the release that is meant to serve."""
         try:
-            return Path(os.readlink(self.folder / "current")).name
+            return (self.folder / "current").readlink().name
         except OSError:
             return None
 
@@ -168,7 +168,8 @@ class Deployment:
             return State()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PreflightError(
-                f"{file} is damaged: {error}", f"move it away and deploy again; the releases in {self.releases} are untouched"
+                f"{file} is damaged: {error}",
+                f"move it away and deploy again; the releases in {self.releases} are untouched",
             ) from None
 
     def save_state(self, state: State) -> None:
@@ -259,7 +260,9 @@ class Root:
         if name is None and names:
             raise NotFoundError(f"several deployments in {self.path}", f"name one of them; {known}")
         what = f"no deployment {name!r}" if name is not None else "no deployment"
-        raise NotFoundError(f"{what} in {self.path}; {known}", "pass --root if it is elsewhere, or `ocrpack deploy` first")
+        raise NotFoundError(
+            f"{what} in {self.path}; {known}", "pass --root if it is elsewhere, or `ocrpack deploy` first"
+        )
 
 
 def default_root() -> Path:

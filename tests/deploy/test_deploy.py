@@ -281,7 +281,10 @@ def test_all_preflight_findings_come_at_once_and_nothing_is_touched(machine):
     bundle = machine.bundle(
         python=">=3.8,<3.9",
         secrets=["OCR_TOKEN"],
-        system_packages=[{"name": "libnothing1", "library": "libnothing.so.1"}, {"name": "noprog", "program": "noprog"}],
+        system_packages=[
+            {"name": "libnothing1", "library": "libnothing.so.1"},
+            {"name": "noprog", "program": "noprog"},
+        ],
         resources={"memory_mb": 99_999_999, "disk_mb": 99_999_999_999},
     )
     failed = machine.deploy(bundle, "--json", status=12, env={"PATH": "/usr/bin:/bin"}).json["error"]
@@ -364,9 +367,7 @@ def test_a_master_that_dies_is_started_again(machine):
 
 def test_a_supervisor_that_dies_is_replaced_by_start(machine):
     machine.deploy(machine.bundle())
-    pid = next(
-        pid for pid in machine.processes() if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
+    pid = next(pid for pid in machine.processes() if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.3)
     assert machine.get()["status"] == "ok", "the generation goes on"

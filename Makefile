@@ -1,0 +1,108 @@
+# Every habit of the project; `make help` lists them. The two that a newcomer needs: `make demo` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+DEMO_ROOT := .demo
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# --- set-up: each mark is a file that is made once
+
+$(VENV)/.system: tools/install_system.sh
+	@tools/install_system.sh
+	@mkdir -p $(VENV) && touch $@
+
+$(BIN)/uv: | $(VENV)/.system
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ocrpack needs Python 3.11 or later; pass PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.6'
+
+$(VENV)/.ocrpack: pyproject.toml $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.ocrpack
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	@tools/install_system.sh chromium
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.dev ## install what is missing, for development
+
+# --- use
+
+.PHONY: demo
+demo: $(VENV)/.ocrpack ## build, deploy and verify the default bundle, and print the page's address
+	@$(BIN)/ocrpack build bundles/tesseract --output dist --force 2>&1
+	@$(BIN)/ocrpack deploy dist/tesseract-*.zip --root $(DEMO_ROOT) --any-port 2>&1
+	@$(BIN)/ocrpack verify tesseract --root $(DEMO_ROOT)
+	@echo
+	@$(BIN)/ocrpack status --root $(DEMO_ROOT)
+	@echo
+	@echo "Open the page in the URL column and drop an image on it. End it with: make demo-stop"
+
+.PHONY: demo-stop
+demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
+	@$(BIN)/ocrpack remove tesseract --root $(DEMO_ROOT) --yes
+
+# --- checks
+
+.PHONY: test
+test: $(VENV)/.dev ## the default tests
+	@$(PYTEST) -m 'not slow and not browser'
+
+.PHONY: test-browser
+test-browser: $(VENV)/.browser ## the page in a real Chromium
+	@$(PYTEST) -m browser
+
+.PHONY: test-slow
+test-slow: $(VENV)/.dev ## what takes minutes: large archives, the demo in a fresh clone
+	@$(PYTEST) -m slow
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## the default tests, with the lines that they reach
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser' || true
+	@$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered
+
+.PHONY: lint
+lint: $(VENV)/.dev ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python tools/make_schema.py --check
+
+.PHONY: format
+format: $(VENV)/.dev ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: schema
+schema: $(VENV)/.ocrpack ## write schemas/descriptor.schema.json and the field reference from the model
+	@$(BIN)/python tools/make_schema.py
+
+.PHONY: samples
+samples: $(VENV)/.dev ## draw the samples of the default bundle
+	@$(BIN)/python tools/draw_samples.py
+
+.PHONY: bench
+bench: $(VENV)/.dev ## measure speed and memory side by side with what a user would do instead
+	@$(BIN)/python -m benchmarks
+
+.PHONY: clean
+clean: ## delete what the targets above made, the demo's deployment excepted
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
+# building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
+# browser and its driver.
+set -euo pipefail
+
+packages=()
+if [[ ${1:-} == chromium ]]; then
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+else
+    command -v tesseract >/dev/null || packages+=(tesseract-ocr)
+    tesseract --list-langs 2>/dev/null | grep -qx eng || packages+=(tesseract-ocr-eng)
+    command -v git >/dev/null || packages+=(git)
+    command -v openssl >/dev/null || packages+=(openssl)
+    command -v unzip >/dev/null || packages+=(unzip)
+    compgen -G '/usr/share/fonts/truetype/dejavu/*.ttf' >/dev/null || packages+=(fonts-dejavu-core)
+    "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+fi
+[[ ${#packages[@]} -gt 0 ]] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "Please install these yourself (names in Debian): ${packages[*]}" >&2
+    exit 1
+fi
+sudo=""
+if [[ $(id -u) -ne 0 ]]; then
+    command -v sudo >/dev/null || { echo "Please run as root: apt-get install ${packages[*]}" >&2; exit 1; }
+    sudo=sudo
+fi
+echo "Installing ${packages[*]} …" >&2
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+$sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
