@@ -103,7 +103,7 @@ def _weights_of_unsound(source: Path) -> list[Finding]:
 def build(source: Path, output: Path | None, *, force: bool, listener: Listener) -> Built:
     """Build the bundle of a source folder and move it into place whole.
 
-    `output` is a file or an existing folder; by default `dist/NAME-VERSION.zip` below the working folder. The same
+    `output` is a file (`*.zip`) or a folder; by default `dist/NAME-VERSION.zip` below the working folder. The same
     source gives the same bytes on any machine. An interrupted build leaves nothing behind.
 
     Raises:
@@ -125,7 +125,7 @@ def _target(descriptor: Descriptor, output: Path | None) -> Path:
     name = f"{descriptor.name}-{descriptor.version}.zip"
     if output is None:
         return Path("dist") / name
-    return output / name if output.is_dir() else output
+    return output if output.suffix.lower() == ".zip" and not output.is_dir() else output / name
 
 
 def _run_commands(descriptor: Descriptor, folder: Path, target: Path, listener: Listener) -> None:
