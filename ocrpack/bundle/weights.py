@@ -91,8 +91,8 @@ def _how_to_get(weight: Weight) -> str:
     if name.suffix == ".traineddata":
         language = name.stem.replace("_", "-").lower()
         return (
-            f"install the package tesseract-ocr-{language} "
-            f"(Debian, Ubuntu: `apt-get install tesseract-ocr-{language}`; Fedora: tesseract-langpack-{name.stem}; Homebrew: tesseract-lang), or set TESSDATA_PREFIX"
+            f"install the package tesseract-ocr-{language} (`apt-get install tesseract-ocr-{language}`; "
+            f"Fedora: tesseract-langpack-{name.stem}; Homebrew: tesseract-lang), or set TESSDATA_PREFIX"
         )
     return "put the file there, or name its place in `source`"
 

@@ -61,6 +61,8 @@ def run(arguments: list[str]) -> int:
     try:
         status = typer.main.get_command(app)(arguments, prog_name="ocrpack", standalone_mode=False)
         sys.stdout.flush()
+        if status == InterruptedByUserError.exit_code:  # Typer turns the interrupt into this answer
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except OcrpackError as error:
         return console.fail(error, as_json=as_json)

@@ -16,7 +16,7 @@ from ocrpack.descriptor.model import Part, path_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [descriptor.Descriptor, *Part.__subclasses__()]
-FIELDS = [(part, name) for part in {*PARTS} for name in part.model_fields]
+FIELDS = [(part, name) for part in dict.fromkeys(PARTS) for name in part.model_fields]
 
 
 def tool():

@@ -1,0 +1,134 @@
+"""The default bundle on real Tesseract: deployed by ocrpack, and by hand as its SETUP.md says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from ocrpack.deploy.check import error_rates
+from tests.conftest import DATA, REPOSITORY
+
+SOURCE = REPOSITORY / "bundles" / "tesseract"
+
+
+@pytest.fixture
+def bundle(machine):
+    made = machine.run("build", SOURCE, "-o", machine.folder, "--json").json
+    return machine.folder / "tesseract-1.0.0.zip" if made["bundle"] else None
+
+
+def read(url, image):
+    """Post an image as the page does, and return the answer."""
+    request = urllib.request.Request(
+        f"{url}/ocr", data=image.read_bytes(), headers={"Content-Type": "image/png"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+@pytest.mark.parametrize("backend", ["tesserocr", "pytesseract"])
+def test_it_deploys_and_reads_real_images(machine, backend):
+    source = machine.folder / "source"
+    shutil.copytree(SOURCE, source)
+    descriptor = json.loads((source / "descriptor.json").read_text())
+    descriptor["app"]["options"]["backend"] = backend
+    (source / "descriptor.json").write_text(json.dumps(descriptor))
+    machine.run("build", source, "-o", machine.folder)
+    answer = machine.deploy(machine.folder / "tesseract-1.0.0.zip", "--port", machine.port, "--json").json
+    assert all(sample["cer"] <= 0.02 for sample in answer["samples"])
+    assert len(answer["samples"]) == 3
+    assert machine.get("/readyz")["backend"] == backend
+    assert machine.run("verify", "tesseract", "--json").json["ok"] is True
+    if DATA.exists():
+        image = DATA / "small" / "testocr.png"
+        got = read(answer["url"], image)["text"]
+        assert error_rates((DATA / "small" / "testocr.png.txt").read_text("utf-8"), got)[0] < 0.05
+    with urllib.request.urlopen(f"{answer['url']}/", timeout=10) as page:
+        assert "text/html" in page.headers["Content-Type"]
+    machine.run("remove", "tesseract", "--yes")
+
+
+def test_a_wrong_truth_is_shown_and_nothing_serves(machine):
+    source = machine.folder / "source"
+    shutil.copytree(SOURCE, source)
+    (source / "samples" / "paragraph.txt").write_text("Nothing of this stands on the image.")
+    machine.run("build", source, "-o", machine.folder)
+    failed = machine.deploy(machine.folder / "tesseract-1.0.0.zip", "--port", machine.port, status=15)
+    assert "Nothing of this stands on the image." in failed.err
+    assert re.search(r"got: +\w+", failed.err)
+    assert not machine.listening()
+
+
+def test_one_flipped_byte_is_refused(machine, bundle):
+    data = bytearray(bundle.read_bytes())
+    for position in (0, 40, len(data) // 2, len(data) - 3000, len(data) - 1):
+        altered = bytearray(data)
+        altered[position] ^= 0x10
+        bundle.write_bytes(altered)
+        assert machine.run("verify", bundle, "--json", status=11).json["ok"] is False
+        machine.deploy(bundle, "--port", machine.port, status=11)
+        assert not machine.listening()
+    assert not list(machine.root.glob("apps/*/releases/*"))
+
+
+def test_by_hand_with_no_ocrpack(machine, bundle, tmp_path):
+    """The commands are those of the bundle's own SETUP.md, on Linux."""
+    place = tmp_path / "by hand"
+    place.mkdir()
+    shutil.copy(bundle, place)
+    with subprocess.Popen(["unzip", "-p", bundle, "SETUP.md"], stdout=subprocess.PIPE, text=True) as unzip:
+        guide = unzip.stdout.read()
+    steps = []
+    for block in re.split(r"^###? ", guide, flags=re.MULTILINE):
+        title, _, body = block.partition("\n")
+        if title[:1].isdigit():
+            body = body.partition("Windows")[0]
+            steps += [line.strip() for line in body.splitlines() if line.startswith("    ")]
+    assert steps[0].startswith("unzip ")
+    start = steps.index("python app.py")
+    script = "set -e\n" + "\n".join(['unzip() { command unzip -q "$@"; }', *steps[:start], "exec " + steps[start]])
+    env = {name: value for name, value in machine.env.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    env["PATH"] = os.pathsep.join([os.path.dirname(os.path.realpath(sys.executable)), env["PATH"]])
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", script], cwd=place, env={**env, "PORT": str(machine.port)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        machine.wait(lambda: machine.listening() or process.poll() is not None, 200)
+        assert process.poll() is None, process.stdout.read()
+        answer = read(f"http://127.0.0.1:{machine.port}", SOURCE / "samples" / "paragraph.png")
+        truth = (SOURCE / "samples" / "paragraph.txt").read_text("utf-8")
+        assert error_rates(truth, answer["text"])[0] <= 0.02
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@pytest.mark.slow
+def test_make_demo_in_a_fresh_clone_twice(machine, tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
+    env = {
+        name: value for name, value in machine.env.items() if name not in {"PYTHONPATH", "OCRPACK_ROOT", "MAKEFLAGS"}
+    }
+    try:
+        for _ in range(2):
+            done = subprocess.run(["make", "demo"], cwd=clone, env=env, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (url,) = set(re.findall(r"running +(http://\S+)", done.stdout))
+            answer = read(url, SOURCE / "samples" / "paragraph.png")
+            assert error_rates((SOURCE / "samples" / "paragraph.txt").read_text("utf-8"), answer["text"])[0] <= 0.02
+        tags = subprocess.run(
+            ["git", "tag", "-n99", "-l"], cwd=clone, capture_output=True, text=True, check=True
+        ).stdout
+        assert tags.startswith("tesseract/v1.0.0")
+        assert "Bundle: sha256:" in tags
+    finally:
+        subprocess.run(["make", "demo-stop"], cwd=clone, env=env, check=True, capture_output=True)
