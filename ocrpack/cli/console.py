@@ -143,12 +143,19 @@ class Progress:
         """Show progress while the block runs."""
         from rich import progress
 
+        class Bytes(progress.ProgressColumn):
+            """A bar and the bytes so far, where bytes are counted."""
+
+            def render(self, task: progress.Task) -> str:
+                if not task.total:
+                    return ""
+                speed = f", {size(int(task.speed))}/s" if task.speed else ""
+                return f"{task.percentage:3.0f}% of {size(int(task.total))}{speed}"
+
         self._bar = progress.Progress(
             progress.SpinnerColumn(),
             progress.TextColumn("{task.description}"),
-            progress.BarColumn(bar_width=24),
-            progress.DownloadColumn(),
-            progress.TransferSpeedColumn(),
+            Bytes(),
             progress.TimeElapsedColumn(),
             console=self._console,
             transient=True,
@@ -180,7 +187,8 @@ class Progress:
     def doing(self, what: str) -> None:
         """Name what is being done."""
         self._phase, self._begin = what, time.monotonic()
-        self._bar.reset(self._task, description=what, total=None, visible=True)
+        self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=None)
 
     def line(self, text: str) -> None:
         """Show one line of a child process's output."""

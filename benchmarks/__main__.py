@@ -1,0 +1,211 @@
+"""Measure ocrpack side by side with what a user would do instead, and write benchmarks/RESULTS.md.
+
+Usage: python -m benchmarks [--gib 1] [--turns 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from benchmarks.measure import Contender, Row, command, machine, race
+
+REPOSITORY = Path(__file__).parent.parent
+OCRPACK = Path(sys.executable).with_name("ocrpack")
+SAMPLE = REPOSITORY / "bundles" / "tesseract" / "samples" / "paragraph.png"
+APP = """def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [b'{"text": ""}']
+"""
+
+
+def start_up(turns: int) -> list[Row]:
+    """The time until a command answers."""
+    return race(
+        "start",
+        [
+            Contender("python -c pass", command(sys.executable, "-c", "pass")),
+            Contender("ocrpack --version", command(OCRPACK, "--version")),
+            Contender("ocrpack --help", command(OCRPACK, "--help")),
+        ],
+        turns * 5,
+    )
+
+
+def large_weights(folder: Path, gib: float, turns: int) -> list[Row]:
+    """Build and verify a bundle whose weights are random bytes."""
+    weights = folder / "weights.bin"
+    with weights.open("wb") as file:
+        for _ in range(int(gib * 64)):
+            file.write(os.urandom(16 << 20))
+    source = folder / "source"
+    source.mkdir()
+    (source / "app.py").write_text(APP)
+    (source / "requirements.txt").write_text("")
+    weight = {"path": "weights/weights.bin", "role": "recognition", "source": str(weights)}
+    descriptor = {
+        "schema_version": 1, "name": "large", "version": "1.0",
+        "model": {"name": "random", "version": "1", "weights": [weight]},
+    }  # fmt: skip
+    (source / "descriptor.json").write_text(json.dumps(descriptor))
+    copy, archive, bundle = folder / "copy.bin", folder / "copy.zip", folder / "large.zip"
+
+    def clear() -> None:
+        for file in (copy, archive, bundle):
+            file.unlink(missing_ok=True)
+        os.sync()
+
+    digest = command("openssl", "dgst", "-sha256", weights)
+    build = command(OCRPACK, "build", source, "-o", bundle, "-q")
+    rows = race(
+        f"build of {gib:g} GiB of weights",
+        [
+            Contender("cp", command("cp", weights, copy), clear),
+            Contender("cp, then sync", command("sh", "-c", f"cp '{weights}' '{copy}' && sync '{copy}'"), clear),
+            Contender("zip -0", command("zip", "-0", "-q", archive, weights), clear),
+            Contender("openssl dgst -sha256 (the limit: one pass of SHA-256)", digest, clear),
+            Contender("ocrpack build", build, clear),
+        ],
+        turns,
+    )
+    clear()
+    build()
+    return rows + race(
+        f"verify of {gib:g} GiB of weights",
+        [
+            Contender("openssl dgst -sha256 of the bundle", command("openssl", "dgst", "-sha256", bundle)),
+            Contender("ocrpack verify", command(OCRPACK, "verify", bundle, "-q")),
+        ],
+        turns,
+    )
+
+
+class Deploys:
+    """The default bundle, deployed by hand and by ocrpack, with package caches warm."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.by_hand = folder / "by-hand"
+        self.root = folder / "root"
+        self.port = self._free_port()
+        self.env = {**os.environ, "PORT": str(self.port)}
+        command(OCRPACK, "build", REPOSITORY / "bundles" / "tesseract", "-o", folder, "-q")()
+        self.bundle = next(folder.glob("tesseract-*.zip"))
+
+    @staticmethod
+    def _free_port() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    def clear(self, *, keep_environment: bool = False) -> None:
+        """Take everything away again."""
+        shutil.rmtree(self.by_hand, ignore_errors=True)
+        if (self.root / "apps" / "tesseract").exists():
+            command(OCRPACK, "stop", "tesseract", "--root", self.root)()
+            subprocess.run(["chmod", "-R", "u+w", self.root / "apps"], check=True)
+            shutil.rmtree(self.root / "apps")
+        if not keep_environment:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def manual(self) -> float:
+        """The commands of SETUP.md, up to the first text; return the seconds but for the app's own start."""
+        begin = time.perf_counter()
+        command("unzip", "-q", self.bundle, "-d", self.by_hand)()
+        command(sys.executable, "-m", "venv", self.by_hand / ".venv")()
+        python = self.by_hand / ".venv" / "bin" / "python"
+        command(python, "-m", "pip", "install", "--upgrade", "pip")()
+        command(python, "-m", "pip", "install", "-r", self.by_hand / "requirements.txt")()
+        started = time.perf_counter()
+        with subprocess.Popen(
+            [python, "app.py"], cwd=self.by_hand, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as app:
+            while not self._ready():
+                time.sleep(0.03)
+            ready = time.perf_counter()
+            self._read()
+            end = time.perf_counter()
+            app.send_signal(signal.SIGTERM)
+        return end - begin - (ready - started)
+
+    def deploy(self) -> float:
+        """One command; return the seconds but for the app's own start, which is the phase `boot`."""
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [OCRPACK, "deploy", self.bundle, "--root", self.root, "--port", str(self.port), "--json"],
+            capture_output=True, check=True, cwd=self.folder,
+        )  # fmt: skip
+        seconds = time.perf_counter() - begin
+        return seconds - next(
+            phase["seconds"] for phase in json.loads(done.stdout)["phases"] if phase["name"] == "boot"
+        )
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _read(self) -> None:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/ocr", SAMPLE.read_bytes(), {"Content-Type": "image/png"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+
+    def race(self, turns: int) -> list[Row]:
+        """By hand, against a first deploy, against one whose environment exists."""
+        try:
+            return race(
+                "deploy of the default bundle, caches warm, without the app's own start",
+                [
+                    Contender("by hand: unzip, venv, pip, one image", self.manual, self.clear),
+                    Contender("ocrpack deploy, three samples", self.deploy, self.clear),
+                    Contender(
+                        "ocrpack deploy, environment there, three samples",
+                        self.deploy,
+                        lambda: self.clear(keep_environment=True),
+                    ),
+                ],
+                turns,
+            )
+        finally:
+            self.clear()
+
+
+def main() -> None:
+    """Run all races and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--gib", type=float, default=1, help="size of the large weights")
+    parser.add_argument("--turns", type=int, default=5, help="how often each contender runs")
+    chosen = parser.parse_args()
+    results = Path(__file__).with_name("RESULTS.md")
+    with tempfile.TemporaryDirectory(prefix="ocrpack-bench-") as name:
+        rows = start_up(chosen.turns)
+        rows += large_weights(Path(name), chosen.gib, chosen.turns)
+        rows += Deploys(Path(name)).race(chosen.turns)
+    table = "\n".join(row.as_markdown() for row in rows)
+    measured = (
+        f"<!-- measured by `make bench` -->\n{machine()}.\n\n"
+        "| job | what | median s | range s | ratio to the job's first row (median of turns) |\n|---|---|---|---|---|\n"
+        f"{table}\n<!-- end -->"
+    )
+    text = results.read_text("utf-8")
+    head, _, rest = text.partition("<!-- measured")
+    results.write_text(head + measured + rest.partition("<!-- end -->")[2], encoding="utf-8")
+    print(measured)
+
+
+if __name__ == "__main__":
+    main()
