@@ -33,9 +33,11 @@ class Row:
 
     @property
     def median(self) -> float:
+        """The median of the turns."""
         return statistics.median(self.seconds)
 
     def as_markdown(self) -> str:
+        """Return the row of a Markdown table."""
         low, high = min(self.seconds), max(self.seconds)
         return f"| {self.job} | {self.name} | {self.median:.3f} | {low:.3f} to {high:.3f} | {self.ratio:.2f} |"
 

@@ -5,7 +5,11 @@ The library raises, `ocrpack.cli` alone turns an error into a message and an exi
 
 from __future__ import annotations
 
+import contextlib
+import errno
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 Severity = Literal["error", "warning", "info"]
@@ -152,3 +156,19 @@ class InterruptedByUserError(OcrpackError):
     """The command was interrupted."""
 
     exit_code, code, meaning = 130, "interrupted", "interrupted"
+
+
+@contextlib.contextmanager
+def explained_io(what: str, place: Path) -> Iterator[None]:
+    """Turn a failure of the file system in the block into an error that says what could not be done, and where.
+
+    Raises:
+        PreflightError: the disk is full, or a file cannot be read or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        remedy = "free some space" if full else "check the path and its permissions"
+        where = error.filename or place
+        raise PreflightError(f"cannot {what}: {where}: {error.strerror or error}", remedy) from error

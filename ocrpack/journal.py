@@ -105,7 +105,8 @@ class Journal:
             yield
         except BaseException as error:
             text = str(error) or type(error).__name__
-            self.write("failed", text, phase=name, level="error", seconds=_since(begin))
+            with contextlib.suppress(OSError):
+                self.write("failed", text, phase=name, level="error", seconds=_since(begin))
             raise
         self.write("done", phase=name, seconds=_since(begin))
 
@@ -220,10 +221,14 @@ def follow(logs: list[tuple[Path, Parser]], query: Query, poll_s: float = 0.2) -
     tails = [_Tail(path, parse) for path, parse in logs]
 
     def events() -> Iterator[Event]:
-        while True:
+        try:
+            while True:
+                for tail in tails:
+                    yield from filter(query.admits, tail.news())
+                time.sleep(poll_s)
+        finally:
             for tail in tails:
-                yield from filter(query.admits, tail.news())
-            time.sleep(poll_s)
+                tail.close()
 
     return events()
 
@@ -239,6 +244,11 @@ class _Tail:
         self._last = ""
         if self._file is not None:
             self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
 
     def news(self) -> Iterator[Event]:
         """Yield the events of the whole lines that were added since the last call."""

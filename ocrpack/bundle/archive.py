@@ -152,6 +152,8 @@ class Archive:
         """
         self.path = path
         try:
+            if not path.is_file() and path.exists():
+                raise BundleError(f"{path} is no plain file", "name a bundle that `ocrpack build` made")
             self._file = path.open("rb", buffering=0)
         except FileNotFoundError:
             raise NotFoundError(f"there is no bundle {path}", "`ocrpack build` makes one") from None
@@ -301,6 +303,8 @@ def _parse_directory(data: bytes, count: int, refuse: Callable[[str], BundleErro
         if position + _CENTRAL.size > len(data):
             raise refuse("its directory is cut")
         fields = _CENTRAL.unpack_from(data, position)
+        if fields[0] != b"PK\1\2":
+            raise refuse("its directory holds something else than entries")
         crc32, size, name_length, extra_length, offset = fields[7], fields[9], fields[10], fields[11], fields[16]
         start = position + _CENTRAL.size
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import shutil
@@ -19,7 +18,7 @@ from ocrpack.bundle.archive import Archive, ArchiveWriter
 from ocrpack.bundle.manifest import MANIFEST, Entry, Manifest, Role, check_paths, order
 from ocrpack.bundle.stream import Hasher, Progress
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, Source, load, load_source, requirement_files, select
-from ocrpack.errors import BundleError, ConflictError, DescriptorError, Finding, PreflightError, Where
+from ocrpack.errors import BundleError, ConflictError, DescriptorError, Finding, PreflightError, Where, explained_io
 from ocrpack.journal import append, timestamp
 from ocrpack.shell import WINDOWS, CommandError, run
 
@@ -114,7 +113,7 @@ def build(source: Path, output: Path | None, *, force: bool, listener: Listener)
     """
     descriptor = load(source)
     target = _target(descriptor, output)
-    with _clear_io_errors(target):
+    with explained_io("write the bundle", target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _run_commands(descriptor, source if source.is_dir() else source.parent, target, listener)
         loaded, weight_paths, warnings = check(source, built=True)
@@ -280,16 +279,6 @@ def _require_space(folder: Path, size: int) -> None:
             f"{folder} has {free >> 20} MiB free, the bundle needs {(size + _SPARE_BYTES) >> 20} MiB",
             "free some space, or write elsewhere with -o",
         )
-
-
-@contextlib.contextmanager
-def _clear_io_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        place = error.filename or target
-        remedy = "free some space" if error.errno == errno.ENOSPC else "check the path and its permissions"
-        raise PreflightError(f"cannot write the bundle: {place}: {error.strerror or error}", remedy) from error
 
 
 @contextlib.contextmanager

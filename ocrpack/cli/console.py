@@ -21,6 +21,13 @@ _HEARTBEAT_S = 10.0
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "blue", "debug": "dim"}
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads the results any more, as in `ocrpack logs | head`.
+
+    It is no OSError, since Typer takes a broken pipe for a failure.
+    """
+
+
 @cache
 def stderr() -> Console:
     """Return the console for prose; plain where stderr is no terminal, without colour where NO_COLOR is set.
@@ -38,12 +45,12 @@ def stderr() -> Console:
 
 @cache
 def stdout() -> Console:
-    """Return the console for results; where nobody reads them any more, printing raises BrokenPipeError."""
+    """Return the console for results; where nobody reads them any more, printing raises ReaderGoneError."""
     from rich.console import Console
 
     class Results(Console):
         def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
+            raise ReaderGoneError
 
     return Results(highlight=False, soft_wrap=True)
 
@@ -51,9 +58,12 @@ def stdout() -> Console:
 def print_json(document: Any, *, lines: bool = False) -> None:
     """Print one JSON document, or one line of JSON lines."""
     text = json.dumps(document, ensure_ascii=False, indent=None if lines else 2)
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
-    if lines:
-        sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+        if lines:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
 
 
 def say(text: str, *, quiet: bool = False, style: str = "") -> None:
@@ -101,8 +111,7 @@ def fail(error: OcrpackError, *, as_json: bool) -> int:
         print_json({**error.answer, "error": error.as_dict()})
         return error.exit_code
     with contextlib.suppress(OSError):
-        if error.findings:
-            findings(error.findings)
+        findings(finding for finding in error.findings if finding.where or finding.message != error.message)
         say(f"error: {error.message}", style=_STYLES["error"])
         if error.remedy:
             say(f"  {error.remedy}")

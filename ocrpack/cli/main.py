@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> int:
         return console.fail(
             InterruptedByUserError("interrupted", "what was begun is undone; run it again"), as_json=as_json
         )
-    except BrokenPipeError:
+    except (BrokenPipeError, console.ReaderGoneError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _CommandLineError as error:

@@ -41,7 +41,9 @@ def build(
     source: SourceFolder = Path(),
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="A file (*.zip) or a folder.", show_default="dist/NAME-VERSION.zip"),
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="A file (*.zip) or a folder.", show_default="dist/NAME-VERSION.zip"
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a bundle of this version with other content.")

@@ -120,6 +120,8 @@ def _candidates(specifier: str, uv: Path | None) -> Iterator[Path]:
         program = shutil.which(f"python3.{number}")
         if program:
             yield Path(program)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(pyenv.glob("versions/3.*/bin/python3"), reverse=True)
 
 
 def find_uv() -> Path | None:

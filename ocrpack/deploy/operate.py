@@ -20,7 +20,7 @@ from ocrpack.journal import Event, Journal
 
 @dataclass(frozen=True)
 class Status:
-    """How a deployment stands; `state` is running, stopped, failed or empty."""
+    """How a deployment stands; `state` is running, restarting, stopped, failed or empty."""
 
     name: str
     version: str | None
@@ -52,6 +52,8 @@ def status(deployment: Deployment) -> Status:
     if serving is None:
         word = "failed" if current else "empty"
         return Status(deployment.name, version, digest, word, url, answer["pid"], None, answer["restarts"])
+    if not serving.get("alive", True):  # a supervisor of an older ocrpack does not tell
+        return Status(deployment.name, version, digest, "restarting", url, None, None, answer["restarts"])
     uptime = round(time.time() - serving["started"], 1)
     return Status(deployment.name, version, digest, "running", url, serving["pid"], uptime, answer["restarts"])
 

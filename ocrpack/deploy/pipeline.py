@@ -23,7 +23,7 @@ from ocrpack.deploy.control import Control
 from ocrpack.deploy.preflight import Options, Plan
 from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
 from ocrpack.descriptor import Descriptor, required_modules
-from ocrpack.errors import BootError, EnvironmentSetupError, Finding, OcrpackError, SmokeError
+from ocrpack.errors import BootError, EnvironmentSetupError, Finding, OcrpackError, SmokeError, explained_io
 from ocrpack.journal import Event, Journal
 
 _TAIL_LINES = 30
@@ -72,7 +72,7 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
 
     Raises:
         BundleError: the bundle is corrupt or hostile.
-        PreflightError: this machine cannot run it.
+        PreflightError: this machine cannot run it, or the disk is full.
         ConflictError: the version is here, or tagged, with other content.
         LockedError: another command holds the deployment's lock.
         EnvironmentSetupError: the requirements cannot be installed, or lack a module.
@@ -88,7 +88,7 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
 
     journal = Journal(None, log.new_deploy_id(), hear)
     preflight.require_port(options)
-    with Archive(bundle) as archive:
+    with explained_io("deploy", root.path), Archive(bundle) as archive:
         manifest = archive.manifest
         deployment = root.deployment(manifest.name)
         if deployment.deploy_log.exists():
@@ -123,7 +123,8 @@ def framed(journal: Journal, what: str, of: str) -> Iterator[None]:
         seconds = round(time.monotonic() - begin, 4)
         text = f"{what} failed: {str(error) or type(error).__name__}"
         code = error.exit_code if isinstance(error, OcrpackError) else None
-        journal.write("end", text, level="error", release=of, seconds=seconds, ok=False, exit_code=code)
+        with contextlib.suppress(OSError):
+            journal.write("end", text, level="error", release=of, seconds=seconds, ok=False, exit_code=code)
         raise
     journal.write("end", f"{what} done", release=of, seconds=round(time.monotonic() - begin, 4), ok=True)
 

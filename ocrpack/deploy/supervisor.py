@@ -70,6 +70,7 @@ class Supervisor:
                         "release": generation.release,
                         "pid": generation.process.pid,
                         "started": generation.started,
+                        "alive": generation.process.poll() is None,
                         "private": str(generation.private),
                     }
                     for generation in self._generations.values()

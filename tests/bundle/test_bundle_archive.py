@@ -24,7 +24,7 @@ from ocrpack.bundle.manifest import MAX_FILES, Entry, Manifest, check_paths, ord
 from ocrpack.errors import BundleError, NotFoundError
 from tests.conftest import DATA, REPOSITORY
 
-SMALL = {"app.py": b"app = 1\n", "data/empty": b"", "data/x.bin": bytes(range(64)), "ä.txt": b"umlaut"}
+SMALL = {"app.py": b"app = 1\n", "data/empty": b"", "data/x.bin": bytes(range(32)), "ä.txt": b"umlaut"}
 
 
 def write(files, target, role="file"):
@@ -163,8 +163,10 @@ def test_an_honest_zip_of_another_program_is_refused(small, tmp_path):
 
 
 UNSAFE = [
-    "/etc/passwd", "../evil", "a/../../evil", "a/./b", "a//b", "a/", "", "..", ".", "a\\b", "..\\evil", "C:/evil", "C:evil",
-    "nul\0byte", "line\nbreak", "tab\tbed", "del\x7f", "con", "CON", "con.txt", "a/aux", "COM1", "lpt9.log", "nul .txt", "COM¹",
+    "/etc/passwd", "../evil", "a/../../evil", "a/./b", "a//b", "a/", "", "..", ".", "a\\b", "..\\evil", "C:/evil",
+    "C:evil",
+    "nul\0byte", "line\nbreak", "tab\tbed", "del\x7f", "con", "CON", "con.txt", "a/aux", "COM1", "lpt9.log", "nul .txt",
+    "COM¹",
     "CONIN$", "trailing.", "trailing ", "dir./x", "dir /x", 'q"uote', "a<b", "a>b", "a|b", "a?b", "a*b", "a:b",
     "x" * 256, "é" * 128, "/".join(["x" * 200] * 6),
 ]  # fmt: skip
@@ -263,8 +265,8 @@ MANIFESTS = {
     "an unknown role": _changed(0, role="virus"),
     "a role that is a list": _changed(0, role=[]),
     "a path that is a number": _changed(0, path=1),
-    "a path with half a surrogate": b'{"manifest_version": 1, "name": "mini", "version": "1.0", "files": [{"path": "\\ud800",'
-    b' "size": 1, "sha256": "' + b"0" * 64 + b'", "role": "file"}]}',
+    "a path with half a surrogate": b'{"manifest_version": 1, "name": "mini", "version": "1.0", "files": [{"path": '
+    b'"\\ud800", "size": 1, "sha256": "' + b"0" * 64 + b'", "role": "file"}]}',
     "out of order": _dump(_document(files=_document()["files"][::-1])),
     "twice": _dump(_document(files=[_document()["files"][0], *_document()["files"]])),
     "an unknown key": _dump({**_document(), "more": 1}),
@@ -332,9 +334,9 @@ HUGE = {
 def test_huge_claims_cost_nothing(tmp_path, what):
     (tmp_path / "x.zip").write_bytes(HUGE[what])
     tracemalloc.start()
-    begin = time.monotonic()
+    begin = time.process_time()
     assert refused(tmp_path / "x.zip")
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
 
@@ -345,9 +347,9 @@ def test_an_entry_that_claims_exabytes(tmp_path):
     body = Member("app.py", 1 << 61, 0, 0)
     directory = body.central_header() + Member("manifest.json", len(data), zlib.crc32(data), body.end).central_header()
     (tmp_path / "x.zip").write_bytes(body.local_header() + directory + encode_end(2, len(directory), 30))
-    begin = time.monotonic()
+    begin = time.process_time()
     assert refused(tmp_path / "x.zip")
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_many_entries_go_over_the_limit_of_zip(tmp_path):
@@ -444,7 +446,7 @@ def test_reading_is_checked(small):
 def test_what_is_no_file(tmp_path):
     with pytest.raises(NotFoundError):
         Archive(tmp_path / "nothing.zip")
-    with pytest.raises(BundleError, match="cannot read"):
+    with pytest.raises(BundleError, match="no plain file"):
         Archive(tmp_path)
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_by_hand_with_no_ocrpack(machine, bundle, tmp_path):
     start = steps.index("python app.py")
     script = "set -e\n" + "\n".join(['unzip() { command unzip -q "$@"; }', *steps[:start], "exec " + steps[start]])
     env = {name: value for name, value in machine.env.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
-    env["PATH"] = os.pathsep.join([os.path.dirname(os.path.realpath(sys.executable)), env["PATH"]])
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).resolve().parent), env["PATH"]])
     process = subprocess.Popen(
         ["/bin/bash", "-c", script], cwd=place, env={**env, "PORT": str(machine.port)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -15,6 +15,45 @@ import pytest
 
 from tests.conftest import MINI_APP, free_port
 
+ASGI_APP = """
+import json
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    text = body.split(b"\\r\\n\\r\\n", 1)[1].rsplit(b"\\r\\n--", 1)[0].decode() if body else ""
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"text": text, "version": VERSION}).encode()})
+"""
+AIOHTTP_APP = """
+from aiohttp import web
+
+
+async def ocr(request):
+    image = await (await request.multipart()).next()
+    return web.json_response({"text": (await image.read()).decode(), "version": VERSION})
+
+
+async def health(request):
+    return web.json_response({"status": "ok", "version": VERSION})
+
+
+app = web.Application()
+app.router.add_post("/ocr", ocr)
+for path in ("/", "/healthz", "/readyz"):
+    app.router.add_get(path, health)
+"""
 PHASES = ["preflight", "unpack", "environment", "boot", "gate", "promote", "observe", "drain", "tag", "prune"]
 
 
@@ -113,51 +152,9 @@ def test_a_bad_version_leaves_the_running_one_alone_and_a_good_one_replaces_it(m
     assert status["version"] == "3.0"
 
 
-@pytest.mark.parametrize(
-    ("interface", "requirement", "app"),
-    [
-        (
-            "asgi",
-            "",
-            "import json\n"
-            "async def app(scope, receive, send):\n"
-            "    if scope['type'] == 'lifespan':\n"
-            "        while True:\n"
-            "            message = await receive()\n"
-            "            await send({'type': message['type'] + '.complete'})\n"
-            "            if message['type'] == 'lifespan.shutdown':\n"
-            "                return\n"
-            "    body, more = b'', True\n"
-            "    while more:\n"
-            "        message = await receive()\n"
-            "        body += message.get('body', b'')\n"
-            "        more = message.get('more_body', False)\n"
-            "    text = ''\n"
-            "    if b'\\r\\n\\r\\n' in body:\n"
-            "        text = body.split(b'\\r\\n\\r\\n', 1)[1].rsplit(b'\\r\\n--', 1)[0].decode()\n"
-            "    data = json.dumps({'text': text, 'version': VERSION}).encode()\n"
-            "    await send({'type': 'http.response.start', 'status': 200,\n"
-            "                'headers': [(b'content-type', b'application/json')]})\n"
-            "    await send({'type': 'http.response.body', 'body': data})\n",
-        ),
-        (
-            "aiohttp",
-            "",
-            "from aiohttp import web\n"
-            "async def ocr(request):\n"
-            "    text = (await (await request.multipart()).next())\n"
-            "    return web.json_response({'text': (await text.read()).decode(), 'version': VERSION})\n"
-            "async def health(request):\n"
-            "    return web.json_response({'status': 'ok', 'version': VERSION})\n"
-            "app = web.Application()\n"
-            "app.router.add_post('/ocr', ocr)\n"
-            "for path in ('/', '/healthz', '/readyz'):\n"
-            "    app.router.add_get(path, health)\n",
-        ),
-    ],
-)
-def test_other_interfaces_deploy_and_switch(machine, load, interface, requirement, app):
-    options = {"app": app, "requirements_text": requirement, "app_options": {"interface": interface}}
+@pytest.mark.parametrize(("interface", "app"), [("asgi", ASGI_APP), ("aiohttp", AIOHTTP_APP)])
+def test_other_interfaces_deploy_and_switch(machine, load, interface, app):
+    options = {"app": app, "app_options": {"interface": interface}}
     machine.deploy(machine.bundle(version="1.0", **options))
     second = machine.bundle(version="2.0", **options)
     with load(machine.port, clients=1) as clients:
