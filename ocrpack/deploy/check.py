@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import mimetypes
 import secrets
 import socket
+import threading
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def request(
     """Send one request.
 
     Raises:
-        OSError: no connection, or no answer within `timeout_s` seconds of silence.
+        OSError: no connection, or no whole answer within `timeout_s` seconds, however slowly it trickles.
         http.client.HTTPException: what came back is not HTTP.
     """
     begin = time.monotonic()
@@ -84,12 +86,38 @@ def request(
         headers = {"Connection": "close", "Accept": "application/json", "User-Agent": "ocrpack"}
         if content_type:
             headers["Content-Type"] = content_type
-        connection.request(endpoint.method, endpoint.path, body or None, headers)
-        answer = connection.getresponse()
-        data = answer.read(_MAX_ANSWER)
+        connection.connect()
+        with _cut_off(connection.sock, timeout_s):
+            connection.request(endpoint.method, endpoint.path, body or None, headers)
+            answer = connection.getresponse()
+            data = answer.read(_MAX_ANSWER)
         return Answer(answer.status, data, answer.getheader("Content-Type", ""), time.monotonic() - begin)
     finally:
         connection.close()
+
+
+@contextlib.contextmanager
+def _cut_off(connection: socket.socket, seconds: float) -> Iterator[None]:
+    """Break the connection when the block takes longer than that."""
+    over = threading.Event()
+
+    def cut() -> None:
+        over.set()
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if over.is_set():
+            raise TimeoutError(f"no whole answer within {seconds:g} s") from None
+        raise
+    finally:
+        timer.cancel()
+    if over.is_set():
+        raise TimeoutError(f"no whole answer within {seconds:g} s")
 
 
 def wait_until_ready(

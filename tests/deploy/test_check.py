@@ -1,0 +1,107 @@
+"""Requests to apps that answer slowly, oddly or not at all, over real sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from ocrpack.deploy.check import Address, error_rates, request, run_sample
+from ocrpack.descriptor import Endpoint, parse
+
+DESCRIPTOR = (
+    b'{"schema_version": 1, "name": "x", "version": "1", "model": {"name": "m", "version": "1"},'
+    b' "samples": [{"image": "a.png", "text": "HELLO", "max_cer": 0, "max_seconds": 1}]}'
+)
+
+
+@contextmanager
+def server(answer):
+    """Answer every connection with the chunks that `answer` yields."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(1 << 16)
+                    try:
+                        for chunk in answer():
+                            connection.sendall(chunk)
+                    except OSError:
+                        pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield Address("127.0.0.1", listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def whole(body, kind="application/json", status="200 OK"):
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def trickle():
+    for byte in b"HTTP/1.1 200 OK\r\n" + b"X-Slow: 1\r\n" * 1000:
+        time.sleep(0.05)
+        yield bytes([byte])
+
+
+def test_an_answer_that_trickles_is_cut_off():
+    with server(trickle) as address:
+        begin = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"within 0\.5 s"):
+            request(address, Endpoint(path="/", purpose="page"), 0.5)
+        assert time.monotonic() - begin < 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda: [whole(b'{"text": "HELLO"}')], ""),
+        (lambda: [whole(b'{"extracted_text": " HELLO\\n"}')], ""),
+        (lambda: [whole(b"HELLO", "text/plain; charset=utf-8")], ""),
+        (lambda: [whole(b'{"text": "HELL0"}')], "character error rate 0.200, at most 0 is allowed"),
+        (lambda: [whole(b'{"words": []}')], "answered JSON without `text`"),
+        (lambda: [whole(b"[1, 2]")], "answered JSON without `text`"),
+        (lambda: [whole(b"{" * 100_000)], "answered no JSON"),
+        (lambda: [whole(b"<h1>oops</h1>", "text/html", "500 Internal Server Error")], "answered 500: <h1>oops</h1>"),
+        (lambda: [b"SSH-2.0-OpenSSH\r\n"], "no answer"),
+        (list, "no answer"),
+    ],
+)
+def test_what_a_sample_makes_of_an_answer(tmp_path, answer, problem):
+    (tmp_path / "a.png").write_bytes(b"not looked at here")
+    descriptor = parse(DESCRIPTOR, "descriptor.json")
+    with server(answer) as address:
+        result = run_sample(address, descriptor, tmp_path, descriptor.samples[0])
+    assert result.passed == (not problem)
+    assert problem in result.problem
+
+
+def test_a_right_text_that_comes_late_fails(tmp_path):
+    def late():
+        time.sleep(1.3)
+        yield whole(b'{"text": "HELLO"}')
+
+    (tmp_path / "a.png").write_bytes(b"")
+    descriptor = parse(DESCRIPTOR, "descriptor.json")
+    with server(late) as address:
+        result = run_sample(address, descriptor, tmp_path, descriptor.samples[0])
+    assert not result.passed
+    assert "at most 1 s is allowed" in result.problem
+    assert result.cer == 0
+
+
+def test_error_rates():
+    assert error_rates("a  b\nc", "a b c") == (0, 0)
+    assert error_rates("caf\u00e9", "cafe\u0301") == (0, 0)
+    assert error_rates("hello world", "hello word") == (pytest.approx(1 / 11), 0.5)
+    assert error_rates("ab", "") == (1, 1)
