@@ -103,9 +103,9 @@ def run(
         threading.Thread(target=drain, args=(pipe, lines), daemon=True)
         for pipe, lines in zip((process.stdout, process.stderr), collected, strict=True)
     ]
-    for thread in (*readers, feeder):
-        thread.start()
     try:
+        for thread in (*readers, feeder):
+            thread.start()
         status = process.wait(deadline_s)
     except subprocess.TimeoutExpired:
         kill_group(process)

@@ -333,7 +333,7 @@ def used_environments(root: Root) -> set[str]:
 
 def recover(deployment: Deployment, journal: Journal) -> None:
     """Mend what a killed command left, and say so; call it with the deployment's lock held."""
-    for name in release.clean_staging(deployment):
+    for name in release.clean_leftovers(deployment):
         journal.write("note", f"removed {name}, which an interrupted deploy left", phase="recover", level="warning")
 
 

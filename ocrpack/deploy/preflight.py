@@ -143,18 +143,16 @@ def _collect(problems: list[PreflightError], attempt: Callable[[], _T]) -> _T | 
 
 
 def refuse_other_content(deployment: Deployment, manifest: Manifest) -> None:
-    """Refuse a version that is unpacked here with other content.
+    """Refuse a version that has served here with other content.
 
     Raises:
-        ConflictError: it is.
+        ConflictError: it has.
     """
-    if not deployment.releases.is_dir():
-        return
-    for folder in deployment.releases.iterdir():
-        version, _, digest = folder.name.rpartition("-")
-        if version == manifest.version and digest != manifest.digest[:12]:
+    for record in deployment.load_state().releases.values():
+        if record.version == manifest.version and record.digest != manifest.digest:
             raise ConflictError(
-                f"{manifest.name} {version} is here with other content: {digest}, not {manifest.digest[:12]}",
+                f"{manifest.name} {record.version} is here with other content: "
+                f"{record.digest[:12]}, not {manifest.digest[:12]}",
                 f"raise `version` and build again, or `ocrpack remove {manifest.name}` first",
             )
 

@@ -167,9 +167,10 @@ def quarantine(deployment: Deployment, release: str, instance_tail: str, reason:
     return evidence
 
 
-def clean_staging(deployment: Deployment) -> list[str]:
-    """Remove what a killed deploy left half-unpacked; call it with the deployment's lock held."""
-    left = sorted(deployment.releases.glob(f"{STAGING}*"))
+def clean_leftovers(deployment: Deployment) -> list[str]:
+    """Remove what a killed deploy unpacked, in part or whole, and never promoted; hold the deployment's lock."""
+    known = {*deployment.load_state().releases, deployment.current}
+    left = sorted(folder for folder in deployment.releases.iterdir() if folder.name not in known)
     for folder in left:
         remove_tree(folder)
     return [folder.name for folder in left]

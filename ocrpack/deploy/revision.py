@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -13,7 +14,7 @@ from ocrpack.errors import ConflictError, OcrpackError, PreflightError
 from ocrpack.journal import timestamp
 
 if TYPE_CHECKING:
-    from git import Repo
+    from git import GitCommandError, Repo
 
     from ocrpack.deploy.check import SampleResult
 
@@ -32,7 +33,8 @@ class Ledger:
 def choose(tag_repo: Path | None, bundle: Path, own: Path) -> Ledger:
     """Return the repository for the tag: the given one, else one around the bundle or the working folder, else `own`.
 
-    A repository without a commit has nothing to tag: it is passed over, and refused when it was given.
+    A repository without a commit has nothing to tag, and one that git refuses to read cannot be tagged: they are
+    passed over, and refused when they were given.
 
     Raises:
         PreflightError: git is missing, or the given folder is no repository that can be tagged.
@@ -46,8 +48,9 @@ def choose(tag_repo: Path | None, bundle: Path, own: Path) -> Ledger:
         return Ledger(Path(repository.git_dir), own=False)
     for folder in (bundle.resolve().parent, Path.cwd()):
         repository = _open(folder)
-        if repository is not None and _has_commit(repository):
-            return Ledger(Path(repository.git_dir), own=False)
+        with contextlib.suppress(PreflightError):  # nobody asked for this repository
+            if repository is not None and _has_commit(repository):
+                return Ledger(Path(repository.git_dir), own=False)
     return Ledger(own, own=True)
 
 
@@ -58,15 +61,28 @@ def _open(folder: Path) -> Repo | None:
         raise PreflightError("git is not installed", "install git, or pass --no-tag") from error
     try:
         repository = git.Repo(folder, search_parent_directories=True)
-        # A git hook has GIT_DIR set, to the repository that the hook belongs to.
-        repository.git.update_environment(GIT_DIR=str(repository.git_dir))
+        if "GIT_DIR" in os.environ:  # a git hook: it names the repository that the hook belongs to
+            repository.git.update_environment(GIT_DIR=str(repository.git_dir))
         return repository
     except (git.InvalidGitRepositoryError, git.NoSuchPathError):
         return None
 
 
 def _has_commit(repository: Repo) -> bool:
-    return repository.head.is_valid()
+    import git
+
+    try:
+        repository.git.rev_parse("HEAD", verify=True, quiet=True)
+    except git.GitCommandError as error:
+        if error.status == 1:
+            return False
+        raise _unreadable(repository, error) from error
+    return True
+
+
+def _unreadable(repository: Repo, error: GitCommandError) -> PreflightError:
+    words = str(error.stderr or error).strip()
+    return PreflightError(f"git cannot read {repository.git_dir}: {words}", f"mend it, {_NO_TAG}")
 
 
 def check(ledger: Ledger, name: str, version: str, digest: str) -> bool:
@@ -96,8 +112,7 @@ def _message(repository: Repo, tag: str) -> str:
     try:
         return str(repository.git.for_each_ref(f"refs/tags/{tag}", format="%(contents)"))
     except git.GitCommandError as error:
-        words = str(error.stderr or error).strip()
-        raise PreflightError(f"git cannot read {repository.git_dir}: {words}", f"mend it, {_NO_TAG}") from error
+        raise _unreadable(repository, error) from error
 
 
 def tag_name(name: str, version: str) -> str:

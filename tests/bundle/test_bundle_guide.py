@@ -78,8 +78,10 @@ def test_an_app_that_needs_a_server(maker, interface, entrypoint, linux, windows
 def test_what_the_system_and_the_variables_need(maker):
     values = {"PLAIN": "1", "QUOTED": 'it\'s a $HOME `x` "y"'}
     text = maker.guide(
-        env=values, secrets=["OCR_TOKEN"], system_packages=[{"name": "libgl1", "library": "libGL.so.1"}, {"name": "poppler-utils", "program": "pdftotext"}],
-       
+        env=values, secrets=["OCR_TOKEN"],
+        system_packages=[
+            {"name": "libgl1", "library": "libGL.so.1"}, {"name": "poppler-utils", "program": "pdftotext"},
+        ],
         resources={"memory_mb": 512, "disk_mb": 100},
     )  # fmt: skip
     assert "apt-get install libgl1 poppler-utils" in _blocks(text)

@@ -445,3 +445,19 @@ def test_two_deployments_need_a_name(machine):
     machine.run("stop", "two")
     states = {one["name"]: one["state"] for one in machine.run("status", "--json").json["deployments"]}
     assert states == {"one": "running", "two": "stopped"}
+
+
+def test_what_a_killed_deploy_unpacked_does_not_block_its_version(machine):
+    machine.deploy(machine.bundle(version="1.0"))
+    slow = MINI_APP.replace('answer = {"text"', '__import__("time").sleep(20); answer = {"text"')
+    process = machine.start("deploy", machine.bundle(version="2.0", app=slow), "--no-tag")
+    machine.wait(lambda: list((machine.app_folder() / "releases").glob("2.0-*")))
+    process.kill()
+    process.wait(30)
+    assert list((machine.app_folder() / "releases").glob("2.0-*"))
+    mended = machine.folder / "mended"
+    machine.run("build", machine.source(version="2.0"), "-o", mended)
+    machine.deploy(mended / "mini-2.0.zip")
+    assert machine.get()["version"] == "2.0"
+    assert len(list((machine.app_folder() / "releases").glob("2.0-*"))) == 1
+    assert "interrupted" in machine.run("logs", "--phase", "recover").out
