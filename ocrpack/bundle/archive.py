@@ -18,7 +18,9 @@ from typing import BinaryIO
 
 from ocrpack.bundle.manifest import MANIFEST, MAX_FILES, Entry, Manifest, Role, check_paths, parse
 from ocrpack.bundle.stream import Hasher, Progress, Readable, Writable
-from ocrpack.errors import BundleError, Finding, NotFoundError, Where
+from ocrpack.descriptor import DESCRIPTOR, Descriptor
+from ocrpack.descriptor import parse as parse_descriptor
+from ocrpack.errors import BundleError, DescriptorError, Finding, NotFoundError, Where
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -191,6 +193,20 @@ class Archive:
         if findings:
             raise self._corrupt(findings)
         return bytes(sink)
+
+    def descriptor(self) -> Descriptor:
+        """Return the bundle's descriptor.
+
+        Raises:
+            BundleError: it is absent or unsound, or speaks of another bundle than the manifest.
+        """
+        try:
+            descriptor = parse_descriptor(self.read(DESCRIPTOR), f"{self.path.name}/{DESCRIPTOR}")
+        except DescriptorError as error:
+            raise BundleError(f"{self.path.name}: {error.message}", CORRUPT_REMEDY, error.findings) from None
+        if (descriptor.name, descriptor.version) != (self.manifest.name, self.manifest.version):
+            raise self._refuse("its descriptor and its manifest name different bundles")
+        return descriptor
 
     def copy(
         self, entry: Entry, sink: Writable | None, hasher: Hasher, progress: Progress | None = None

@@ -134,7 +134,6 @@ def verify(
 
 def _verify_bundle(path: Path, quiet: bool) -> tuple[str, dict[str, Any]]:
     from ocrpack.bundle import Archive
-    from ocrpack.descriptor import DESCRIPTOR, parse
 
     try:
         with Archive(path) as archive, console.Progress(quiet=quiet).shown() as progress:
@@ -143,8 +142,8 @@ def _verify_bundle(path: Path, quiet: bool) -> tuple[str, dict[str, Any]]:
             findings = tuple(archive.check(progress.advance))
             if findings:
                 raise BundleError(f"{path} is corrupt: {findings[0].message}", findings[0].remedy, findings)
-            parse(archive.read(DESCRIPTOR), f"{path.name}/{DESCRIPTOR}")
             manifest = archive.manifest
+            archive.descriptor()
     except OcrpackError as error:
         raise _with_answer(error, {"ok": False, "findings": error.as_dict()["findings"]}) from error
     facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}

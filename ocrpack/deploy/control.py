@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -103,8 +104,8 @@ def _wait_for_end(identities: list[process.Identity]) -> None:
         time.sleep(0.02)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on the public address.
+def bind(host: str, port: int, wait_s: float = 0) -> socket.socket:
+    """Listen on the public address, which those that hold it may take `wait_s` seconds to leave.
 
     Raises:
         PreflightError: the address is taken, by whom if that can be known, or is not this machine's.
@@ -114,9 +115,17 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise PreflightError(f"cannot listen on {host}: {error}", "correct `host` in the descriptor") from None
     listener = socket.socket(family, kind, protocol)
+    deadline = time.monotonic() + wait_s
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        while True:
+            try:
+                listener.bind(address)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
@@ -155,8 +164,8 @@ def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iter
     supervisor = connect(deployment)
     if supervisor is not None:
         return supervisor
-    stop_supervisor(deployment)
-    return _start_supervisor(deployment, bind(host, port), hidden)
+    ended = stop_supervisor(deployment)
+    return _start_supervisor(deployment, bind(host, port, _CONNECT_S if ended else 0), hidden)
 
 
 def _start_supervisor(deployment: Deployment, listener: socket.socket, hidden: Iterable[str]) -> Control:

@@ -15,8 +15,8 @@ from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
 from ocrpack.deploy import control, environment, revision, secret
 from ocrpack.deploy.environment import Installer, Python
 from ocrpack.deploy.root import Deployment, Launch, Root, State
-from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
-from ocrpack.errors import BundleError, ConflictError, Finding, PreflightError, UsageError, Where
+from ocrpack.descriptor import Descriptor
+from ocrpack.errors import ConflictError, Finding, PreflightError, UsageError, Where
 
 _SPARE_BYTES = 64 << 20
 _ENVIRONMENT_MB = 300
@@ -97,9 +97,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     if sys.platform == "win32":
         raise PreflightError("deploy runs on Linux and macOS", "follow SETUP.md in the bundle, or deploy inside WSL")
     manifest = archive.manifest
-    descriptor = parse(archive.read(DESCRIPTOR), f"{bundle.name}/{DESCRIPTOR}")
-    if (descriptor.name, descriptor.version) != (manifest.name, manifest.version):
-        raise BundleError(f"{bundle.name}: descriptor and manifest name different bundles", "build the bundle anew")
+    descriptor = archive.descriptor()
     deployment = root.deployment(descriptor.name)
     state = deployment.load_state()
     refuse_other_content(deployment, manifest)

@@ -163,8 +163,8 @@ class App(Part):
     boot_seconds: Annotated[float, Field(gt=0, le=86400, examples=[60])] = 60
     """How long the app may take until it answers its health endpoint."""
     request_seconds: Annotated[float, Field(gt=0, le=86400, examples=[120])] = 120
-    """How long one request may take: the embedded app gives up on it then, and gunicorn ends a worker whose main loop or
-    event loop has stood still for as long."""
+    """How long one request may take: the embedded app gives up on it then, and gunicorn ends a worker whose main
+    loop or event loop has stood still for as long."""
 
 
 class Endpoint(Part):
