@@ -113,7 +113,7 @@ def build(source: Path, output: Path | None, *, force: bool, listener: Listener)
     """
     descriptor = load(source)
     target = _target(descriptor, output)
-    with explained_io("write the bundle", target):
+    with explained_io("make the bundle", target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _run_commands(descriptor, source if source.is_dir() else source.parent, target, listener)
         loaded, weight_paths, warnings = check(source, built=True)

@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, str]:
             values[name.strip()] = json.loads(value) if value.startswith('"') else value
         except ValueError:
             found = ""
-        if not found:
+        if not found or "\0" in str(values.get(name.strip())):
             raise PreflightError(f"{path}:{number} is not NAME=value", "write one NAME=value a line")
     return values
 

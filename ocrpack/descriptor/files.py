@@ -77,7 +77,7 @@ REFUSED_REMEDY = "put a plain file in its place, or leave it out with a line in 
 
 def survey(folder: Path, descriptor: Descriptor) -> Selection:
     """Return what the app's entry point and the `files` patterns select in the folder."""
-    ignores, ignore_findings = _ignores(folder)
+    ignores, ignore_findings = _ignores(folder, descriptor.name)
     patterns, unmatched = _patterns(descriptor)
     found: dict[str, _Found] = {}
     for name in _always(folder, descriptor):
@@ -155,11 +155,11 @@ def _why_unmatched(folder: Path, pattern: str) -> str:
     return "selects nothing"
 
 
-def _ignores(folder: Path) -> tuple[GitIgnoreSpec, list[Finding]]:
-    """Read what is never packed; the lines of the folder's own file come last and have the last word."""
+def _ignores(folder: Path, name: str) -> tuple[GitIgnoreSpec, list[Finding]]:
+    """Read what is never packed, earlier bundles of that name among it; the lines of the folder's own file come last and have the last word."""
     file = folder / IGNORE_FILE
     findings: list[Finding] = []
-    lines = list(DEFAULT_IGNORES)
+    lines = [*DEFAULT_IGNORES, f"{name}-*.zip", f".{name}-*.partial"]
     try:
         text = file.read_text("utf-8-sig") if file.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:

@@ -162,3 +162,12 @@ def test_a_survey_says_what_went_wrong_without_raising(folder):
     selection = survey(folder.path, load(folder.path))
     assert selection.unmatched == {0: "selects nothing"}
     assert ".git" in DEFAULT_IGNORES
+
+
+def test_earlier_bundles_are_not_packed(folder):
+    descriptor = folder.load().descriptor.model_copy(update={"files": ("*.zip",)})
+    for name in (f"{descriptor.name}-1.0.zip", "other.zip"):
+        folder.write(name, "PK")
+    selected = [name for name, _ in select(folder.path, descriptor)]
+    assert "other.zip" in selected
+    assert f"{descriptor.name}-1.0.zip" not in selected
