@@ -47,8 +47,8 @@ setup: $(VENV)/.dev ## install what is missing, for development
 
 .PHONY: demo
 demo: $(VENV)/.ocrpack ## build, deploy and verify the default bundle, and print the page's address
-	@$(BIN)/ocrpack build bundles/tesseract --output dist --force 2>&1
-	@$(BIN)/ocrpack deploy dist/tesseract-*.zip --root $(DEMO_ROOT) --any-port 2>&1
+	@bundle=$$($(BIN)/ocrpack build bundles/tesseract --output dist --force); echo "$$bundle"; \
+	$(BIN)/ocrpack deploy "$$bundle" --root $(DEMO_ROOT) --any-port 2>&1
 	@$(BIN)/ocrpack verify tesseract --root $(DEMO_ROOT)
 	@echo
 	@$(BIN)/ocrpack status --root $(DEMO_ROOT)

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from ocrpack.errors import InterruptedByUserError, OcrpackError
+
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 _LEVEL_WORD = re.compile(r"\b(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|Traceback)\b")
@@ -95,6 +97,23 @@ class Journal:
             append(self._path, whole)
         if self._listener is not None:
             self._listener(line)
+
+    @contextlib.contextmanager
+    def command(self, what: str, release: str) -> Iterator[None]:
+        """Frame a command with `begin` and exactly one `end`, which tells whether it is done."""
+        begin = time.monotonic()
+        self.write("begin", what, release=release)
+        try:
+            yield
+        except BaseException as error:
+            text = f"{what} failed: {str(error) or type(error).__name__}"
+            code = InterruptedByUserError.exit_code if isinstance(error, KeyboardInterrupt) else OcrpackError.exit_code
+            code = getattr(error, "exit_code", code)
+            with contextlib.suppress(OSError):
+                seconds = _since(begin)
+                self.write("end", text, level="error", release=release, seconds=seconds, ok=False, exit_code=code)
+            raise
+        self.write("end", f"{what} done", release=release, seconds=_since(begin), ok=True)
 
     @contextlib.contextmanager
     def phase(self, name: str, message: str = "") -> Iterator[None]:
@@ -194,33 +213,63 @@ def generations(path: Path) -> list[Path]:
     return [*older, path] if path.exists() else older
 
 
-def read(path: Path, parse: Parser) -> Iterator[Event]:
-    """Yield the events of a log and its rotated predecessors; a line without a time takes the time before it."""
+@dataclass(frozen=True)
+class _Mark:
+    """A place in a log: the file, be it rotated since, and the bytes before the place."""
+
+    file: tuple[int, int]
+    size: int
+
+
+def read(path: Path, parse: Parser, mark: _Mark | None = None) -> Iterator[Event]:
+    """Yield the events of a log and its rotated predecessors, up to a mark if there is one.
+
+    A line without a time takes the time before it.
+    """
     last = ""
     for file in generations(path):
-        with (
-            contextlib.suppress(FileNotFoundError),
-            file.open(encoding="utf-8", errors="replace", newline="\n") as lines,
-        ):
+        with contextlib.suppress(FileNotFoundError), file.open("rb") as lines:
+            marked = mark is not None and mark.file == _identity(lines)
+            left = mark.size if mark is not None and marked else None
             for line in lines:
-                event = parse(line)
+                if left is not None:
+                    if left <= 0:
+                        break
+                    left -= len(line)
+                event = parse(line.decode("utf-8", "replace"))
                 if event is None:
                     continue
                 last = event.time or last
                 yield event if event.time else replace(event, time=last)
+            if marked:
+                return
+
+
+def _identity(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
 
 
 def merged(logs: list[tuple[Path, Parser]], query: Query) -> Iterator[Event]:
     """Yield the events of several logs that the query admits, in the order of time."""
-    streams = [read(path, parse) for path, parse in logs]
+    return _by_time([read(path, parse) for path, parse in logs], query)
+
+
+def _by_time(streams: list[Iterator[Event]], query: Query) -> Iterator[Event]:
     return filter(query.admits, heapq.merge(*streams, key=lambda event: event.time))
 
 
-def follow(logs: list[tuple[Path, Parser]], query: Query, poll_s: float = 0.2) -> Iterator[Event]:
-    """Return the events that are written from this call on, for ever; survives rotation."""
-    tails = [_Tail(path, parse) for path, parse in logs]
+def follow(
+    logs: list[tuple[Path, Parser]], query: Query, poll_s: float = 0.2
+) -> tuple[Iterator[Event], Iterator[Event]]:
+    """Return the events so far, in the order of time, and those that are written from this call on, for ever.
 
-    def events() -> Iterator[Event]:
+    No event is lost between the two, and none is in both; rotation is survived.
+    """
+    tails = [_Tail(path, parse) for path, parse in logs]
+    past = _by_time([read(path, parse, tail.mark) for (path, parse), tail in zip(logs, tails, strict=True)], query)
+
+    def coming() -> Iterator[Event]:
         try:
             while True:
                 for tail in tails:
@@ -230,7 +279,7 @@ def follow(logs: list[tuple[Path, Parser]], query: Query, poll_s: float = 0.2) -
             for tail in tails:
                 tail.close()
 
-    return events()
+    return past, coming()
 
 
 class _Tail:
@@ -242,8 +291,9 @@ class _Tail:
         self._file = self._open()
         self._rest = b""
         self._last = ""
+        self.mark: _Mark | None = None
         if self._file is not None:
-            self._file.seek(0, os.SEEK_END)
+            self.mark = _Mark(_identity(self._file), self._file.seek(0, os.SEEK_END))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -30,7 +30,7 @@ FLOORS = {
 """What each part may import of the others; `__init__` stands for the version alone."""
 STAGES = [
     "process", "root", "instance_log", "gate", "release", "environment", "secret", "generation", "control",
-    "supervisor", "check", "revision", "preflight", "pipeline", "operate",
+    "supervisor", "check", "revision", "switch", "preflight", "pipeline", "operate",
 ]  # fmt: skip
 """The stages of a deploy: each may import those before it."""
 APP_MAY = {

@@ -145,7 +145,7 @@ def test_separators_inside_a_message_do_not_split_the_line(tmp_path):
     odd = "a\u2028b\u2029c\x0bd\x0ce\x1cf\x85g\rh\ni"
     path = tmp_path / "x"
     path.touch()
-    coming = journal.follow([(path, parse_journal_line)], Query(), 0.01)
+    _, coming = journal.follow([(path, parse_journal_line)], Query(), 0.01)
     Journal(path, "d").write("note", odd)
     assert [event.message for event in _read(path)] == [odd]
     assert next(coming).message == odd
@@ -228,7 +228,7 @@ class _Following:
 
     def __init__(self, logs, query=None):
         self.seen = []
-        events = journal.follow(logs, query or Query(), 0.01)
+        _, events = journal.follow(logs, query or Query(), 0.01)
         threading.Thread(target=lambda: [self.seen.append(event.message) for event in events], daemon=True).start()
 
     def wait(self, *messages):
@@ -247,10 +247,25 @@ def test_following_begins_now_and_filters(logs):
 
 
 def test_following_starts_when_it_is_asked_for(logs):
-    events = journal.follow(logs, Query(), 0.01)
+    _, events = journal.follow(logs, Query(), 0.01)
     _instance(logs[1][0], (7, "written before the first is read"))
     assert next(events).message == "written before the first is read"
     events.close()
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_what_is_written_while_the_past_is_read_comes_once(logs, rotated):
+    path = logs[1][0]
+    past, coming = journal.follow(logs, Query(), 0.01)
+    _instance(path, (7, "before"))
+    if rotated:
+        path.rename(path.with_name("instance.log.1"))
+    _instance(path, (8, "after"))
+    assert [event.message for event in past] == [
+        "deploy 1", "INFO two", "deploy 3", "Traceback (most recent", "ERROR four", "deploy 5", "six",
+    ]  # fmt: skip
+    assert [next(coming).message for _ in range(2)] == ["before", "after"]
+    coming.close()
 
 
 def test_following_goes_on_through_rotations(tmp_path):

@@ -1,7 +1,7 @@
 """The packager's wing: a source folder becomes a bundle, and a bundle is opened safely."""
 
 from ocrpack.bundle.archive import Archive
-from ocrpack.bundle.build import Built, Listener, build, check
+from ocrpack.bundle.build import BuildListener, Built, build, check
 from ocrpack.bundle.manifest import MANIFEST, Entry, Manifest, Role
 from ocrpack.bundle.manifest import parse as parse_manifest
 from ocrpack.bundle.server import SERVER_REQUIREMENTS
@@ -11,11 +11,11 @@ __all__ = [
     "MANIFEST",
     "SERVER_REQUIREMENTS",
     "Archive",
+    "BuildListener",
     "Built",
     "Digests",
     "Entry",
     "Hasher",
-    "Listener",
     "Manifest",
     "Role",
     "build",

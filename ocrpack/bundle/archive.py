@@ -8,6 +8,7 @@ believe nothing: it encodes what it read again and compares.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import zlib
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ocrpack.bundle.manifest import MANIFEST, MAX_FILES, Entry, Manifest, Role, check_paths, parse
-from ocrpack.bundle.stream import Hasher, Progress, Readable, Writable
+from ocrpack.bundle.manifest import MANIFEST, MAX_FILES, Entry, Manifest, Role, check_paths, parse, size_limit
+from ocrpack.bundle.stream import Digests, Hasher, Progress, Readable, Writable
 from ocrpack.descriptor import DESCRIPTOR, Descriptor
 from ocrpack.descriptor import parse as parse_descriptor
 from ocrpack.errors import BundleError, DescriptorError, Finding, NotFoundError, Where
@@ -31,7 +32,7 @@ _UTF8, _STORED, _TIME, _DATE = 0x0800, 0, 0, (0 << 9) | (1 << 5) | 1
 _MODE = 0o100644 << 16
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 _MAX_DIRECTORY = 256 << 20
-_MAX_MANIFEST = 64 << 20
+_MAX_SMALL = 64 << 20
 CORRUPT_REMEDY = "copy the bundle again, or build it anew"
 
 
@@ -166,6 +167,7 @@ class Archive:
         try:
             self.members = self._read_directory()
             self.manifest = self._read_manifest()
+            self._entries = {entry.path: entry for entry in self.manifest.files}
         except BaseException:
             self._file.close()
             raise
@@ -176,23 +178,22 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def read(self, path: str, limit: int = _MAX_MANIFEST) -> bytes:
+    def read(self, path: str, limit: int = _MAX_SMALL) -> bytes:
         """Return a small file's bytes, checked against the manifest.
 
         Raises:
             BundleError: the file is absent, longer than `limit` bytes, or not what the manifest says.
         """
-        entry = next((entry for entry in self.manifest.files if entry.path == path), None)
+        entry = self._entries.get(path)
         if entry is None:
             raise BundleError(f"{self.path.name} holds no {path}", "build the bundle anew")
         if entry.size > limit:
             raise BundleError(f"{path} has {entry.size} bytes, {limit} are allowed")
-        sink = bytearray()
-        with Hasher() as hasher:
-            findings = self.copy(entry, _Collector(sink), hasher)
+        data = self._read_at(self.members[path].start, entry.size)
+        findings = self._compare(entry, Digests(hashlib.sha256(data).hexdigest(), zlib.crc32(data), len(data)))
         if findings:
             raise self._corrupt(findings)
-        return bytes(sink)
+        return data
 
     def descriptor(self) -> Descriptor:
         """Return the bundle's descriptor.
@@ -212,9 +213,12 @@ class Archive:
         self, entry: Entry, sink: Writable | None, hasher: Hasher, progress: Progress | None = None
     ) -> list[Finding]:
         """Copy one file's bytes to `sink` and return what is wrong with them, compared with manifest and header."""
+        self._file.seek(self.members[entry.path].start)
+        return self._compare(entry, hasher.copy(self._file, sink, entry.size, progress))
+
+    def _compare(self, entry: Entry, digests: Digests) -> list[Finding]:
+        """Return what is wrong with a file's digests, compared with manifest and header."""
         member = self.members[entry.path]
-        self._file.seek(member.start)
-        digests = hasher.copy(self._file, sink, entry.size, progress)
         where = Where(f"{self.path.name}/{entry.path}")
         if digests.sha256 != entry.sha256:
             text = f"{entry.path} was altered"
@@ -290,8 +294,9 @@ class Archive:
         member = self.members.get(MANIFEST)
         if member is None:
             raise self._refuse("it holds no manifest.json")
-        if member.size > _MAX_MANIFEST:
-            raise self._refuse(f"its manifest has {member.size} bytes, {_MAX_MANIFEST} are allowed")
+        limit = size_limit(self.members)
+        if member.size > limit:
+            raise self._refuse(f"its manifest has {member.size} bytes, {limit} are allowed for its files")
         data = self._read_at(member.start, member.size)
         if zlib.crc32(data) != member.crc32:
             raise self._refuse("manifest.json was altered")
@@ -301,15 +306,6 @@ class Archive:
         if packed != [*named, (MANIFEST, member.size)]:
             raise self._refuse("its manifest names other files, or other sizes, than it holds")
         return manifest
-
-
-class _Collector:
-    def __init__(self, sink: bytearray) -> None:
-        self._sink = sink
-
-    def write(self, data: memoryview, /) -> int:
-        self._sink += data
-        return len(data)
 
 
 def _parse_directory(data: bytes, count: int, refuse: Callable[[str], BundleError]) -> list[Member]:

@@ -56,7 +56,7 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Listener:
+class BuildListener:
     """Who is told how a build goes on."""
 
     total: Callable[[int], None]
@@ -99,7 +99,7 @@ def _weights_of_unsound(source: Path) -> list[Finding]:
     return weights.find_all(descriptor.model.weights, folder, lambda _: where)[1]
 
 
-def build(source: Path, output: Path | None, *, force: bool, listener: Listener) -> Built:
+def build(source: Path, output: Path | None, *, force: bool, listener: BuildListener) -> Built:
     """Build the bundle of a source folder and move it into place whole.
 
     `output` is a file (`*.zip`) or a folder; by default `dist/NAME-VERSION.zip` below the working folder. The same
@@ -127,7 +127,7 @@ def _target(descriptor: Descriptor, output: Path | None) -> Path:
     return output if output.suffix.lower() == ".zip" and not output.is_dir() else output / name
 
 
-def _run_commands(descriptor: Descriptor, folder: Path, target: Path, listener: Listener) -> None:
+def _run_commands(descriptor: Descriptor, folder: Path, target: Path, listener: BuildListener) -> None:
     if not descriptor.build_commands:
         return
     log = target.with_suffix(".build.log")
@@ -196,7 +196,7 @@ def _write(
     weight_paths: list[Path],
     target: Path,
     force: bool,
-    listener: Listener,
+    listener: BuildListener,
     warnings: tuple[Finding, ...],
 ) -> Built:
     parts = _parts(source, weight_paths)
@@ -287,13 +287,14 @@ def _unnamed_file(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]
 
     On Linux the file has no name until then, so that even a killed build leaves nothing.
     """
-    named = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         handle = os.open(target.parent, getattr(os, "O_TMPFILE", -1) | os.O_RDWR, 0o644) if _has_tmpfile() else -1
     except OSError:
         handle = -1
     anonymous = handle >= 0
-    if not anonymous:
+    if anonymous:
+        named = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    else:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
         named = Path(name)
         if not WINDOWS:

@@ -88,7 +88,7 @@ $weights
 """)
 
 _PLAIN_START = Template("""\
-    python $script
+    python $module
 
 It listens on $url/.
 """)
@@ -117,9 +117,10 @@ _WINDOWS_INSTALL: dict[Interface, str] = {
 def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, runs_alone: bool) -> bytes:
     """Return SETUP.md for one bundle.
 
-    `runs_alone` tells that `python app.py` starts the app; else the guide starts it with gunicorn.
+    `runs_alone` tells that the entry point's module, when it is run, starts the app; else gunicorn does.
     """
     app, model = descriptor.app, descriptor.model
+    module = app.entrypoint.partition(":")[0]
     system, variables = _system(descriptor), _variables(descriptor)
     number = 3 + bool(system) + bool(variables)
     values = {
@@ -139,7 +140,7 @@ def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, 
         "address": f"{_in_url(descriptor.host)}:{descriptor.port}",
         "url": _url(descriptor),
         "port": descriptor.port,
-        "script": _argument(app.entrypoint.partition(":")[0].replace(".", "/") + ".py"),
+        "module": f"-m {module}" if "." in module else f"{module}.py",
         "server_requirements": SERVER_REQUIREMENTS,
         "workers": app.workers,
         "options": _server_options(descriptor),

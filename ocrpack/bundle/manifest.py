@@ -9,10 +9,12 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
+from ocrpack.descriptor import SLUG
 from ocrpack.errors import BundleError
 
 MANIFEST = "manifest.json"
@@ -26,9 +28,12 @@ ROLES: frozenset[str] = frozenset(get_args(Role))
 _WRITTEN_LAST: tuple[Role, ...] = ("descriptor", "guide")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)( *\..*)?", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME = re.compile(SLUG)
 _VERSION = re.compile(r"[0-9a-z.!+]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_SIZE = (1 << 62) - 1
+_HEAD_BYTES = 4096
+"""More than a manifest's name, version and frame take."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,13 @@ class Manifest:
         return tuple(entry for entry in self.files if entry.role == role)
 
 
+def size_limit(paths: Iterable[str]) -> int:
+    """Return more bytes than a manifest of these files can have; a safe path holds nothing that JSON must escape."""
+    longest = Entry("", _MAX_SIZE, "0" * 64, max(get_args(Role), key=len))
+    frame = len(Manifest("", "", (longest,)).data)
+    return _HEAD_BYTES + sum(frame + len(path.encode()) for path in paths)
+
+
 def parse(data: bytes) -> Manifest:
     """Read a manifest from its canonical bytes.
 
@@ -116,7 +128,7 @@ def _entry(item: dict[str, object]) -> Entry:
     path, size, sha256, role = item["path"], item["size"], item["sha256"], item["role"]
     if not isinstance(path, str) or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise ValueError("a file without a path or SHA-256")
-    if type(size) is not int or not 0 <= size < 1 << 62:
+    if type(size) is not int or not 0 <= size <= _MAX_SIZE:
         raise ValueError(f"{path!r:.80}: size {size!r:.40}")
     if role not in ROLES:
         raise ValueError(f"{path!r:.80}: role {role!r:.40}")

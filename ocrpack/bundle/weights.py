@@ -43,8 +43,8 @@ def find_all(
 ) -> tuple[list[Path], list[Finding]]:
     """Return the file of each weight, and what is wrong; files found on the network are downloaded to a cache.
 
-    `where_of` tells where the descriptor speaks of a weight. Places are tried in order. Paths are relative to
-    `folder`; a place that names an unset variable is skipped.
+    `where_of` tells where the descriptor speaks of a weight. Places are tried in order, until one has the file. Paths
+    are relative to `folder`; a place that names an unset variable is skipped.
     """
     paths: list[Path] = []
     findings: list[Finding] = []
@@ -55,6 +55,9 @@ def find_all(
             problems = _check(weight, path, where)
         except DescriptorError as error:
             problems = list(error.findings)
+        except OSError as error:
+            text = f"{weight.path}: cannot read {error.filename or weight.path}: {error.strerror or error}"
+            problems = [Finding("unreadable-file", text, "check the path and its permissions", where)]
         else:
             paths.append(path)
         findings.extend(problems)
@@ -64,26 +67,40 @@ def find_all(
 def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]) -> Path:
     if weight.source is None and (folder / weight.path).is_file():
         return folder / weight.path
-    tried = []
+    tried, failed = [], []
     for place in weight.places:
         if place.startswith("https://"):
-            return _download(place, weight, where)
+            try:
+                return _download(place, weight, where)
+            except DescriptorError as error:
+                if len(weight.places) == 1:
+                    raise
+                failed.append(error.message.removeprefix(f"{weight.path}: "))
+                continue
         expanded = _expand(place, environ)
         if expanded is None:
             tried.append(f"{place} (not set)")
             continue
-        matches = sorted(glob.glob(expanded, root_dir=folder))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        found = glob.glob(expanded, root_dir=folder)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = sorted(found, key=_natural)
         files = [folder / match for match in matches if (folder / match).is_file()]
         if files:
             return files[-1]
         tried.append(place)
-    raise _refusal("weights-missing", f"{weight.path}: no such file in {', '.join(tried)}", _how_to_get(weight), where)
+    reasons = [*([f"no such file in {', '.join(tried)}"] if tried else []), *failed]
+    raise _refusal("weights-missing", f"{weight.path}: {'; '.join(reasons)}", _how_to_get(weight), where)
+
+
+def _natural(path: str) -> list[str | int]:
+    """Sort key by which `tesseract-ocr/10` comes after `tesseract-ocr/5`."""
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split("([0-9]+)", path))]
 
 
 def _expand(place: str, environ: Mapping[str, str]) -> str | None:
     if any(not environ.get(braced or bare) for braced, bare in _VARIABLE.findall(place)):
         return None
-    return str(Path(_VARIABLE.sub(lambda name: glob.escape(environ[name[1] or name[2]]), place)).expanduser())
+    path = _VARIABLE.sub(lambda name: glob.escape(environ[name[1] or name[2]]), place)
+    return os.path.expanduser(path)  # noqa: PTH111 - it leaves the `~` of an unknown user as it is
 
 
 def _how_to_get(weight: Weight) -> str:

@@ -125,7 +125,12 @@ def size(count: int) -> str:
     return decimal(count)
 
 
-def moment(seconds: float | None) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return a number of things for a person."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def duration(seconds: float | None) -> str:
     """Return a span of seconds for a person."""
     if seconds is None:
         return "-"

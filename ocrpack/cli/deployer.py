@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,8 +102,9 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
 def _show_deployed(deployed: Deployed, quiet: bool) -> None:
     console.findings(deployed.warnings)
     console.result(f"{deployed.name} {deployed.version} serves on {deployed.url}")
+    count = console.counted(len(deployed.samples), "sample")
     worst = max((sample.cer or 0 for sample in deployed.samples), default=None)
-    proof = "no samples" if worst is None else f"{len(deployed.samples)} samples, worst CER {worst:.4f}"
+    proof = "no samples" if worst is None else f"{count}, worst CER {worst:.4f}"
     seconds = sum(seconds for _, seconds in deployed.phases)
     console.say(f"  proven  {proof}; {seconds:.1f} s in all", quiet=quiet)
     console.say(f"  tag     {deployed.tag or 'none'}", quiet=quiet)
@@ -162,7 +164,8 @@ def _verify_deployment(root: Root, name: str | None) -> tuple[str, dict[str, Any
         "samples": [sample.as_dict() for sample in samples],
     }
     if findings:
-        error = VerifyError(f"{deployment.name}: {len(findings)} problems", findings[0].remedy, tuple(findings))
+        text = f"{deployment.name}: {console.counted(len(findings), 'problem')}"
+        error = VerifyError(text, findings[0].remedy, tuple(findings))
         raise _with_answer(error, answer)
     return deployment.name, answer
 
@@ -193,7 +196,7 @@ def status(name: Name = None, root: RootFolder = None, json: Json = False, quiet
 
 
 def _row(one: Status) -> list[str]:
-    texts = (one.name, one.version, one.state, one.url, one.pid, console.moment(one.uptime_s), one.restarts)
+    texts = (one.name, one.version, one.state, one.url, one.pid, console.duration(one.uptime_s), one.restarts)
     return ["-" if text is None else str(text) for text in texts]
 
 
@@ -319,7 +322,6 @@ def logs(
     import re
 
     from ocrpack import journal
-    from ocrpack.deploy import operate
 
     try:
         re.compile(grep)
@@ -331,9 +333,13 @@ def logs(
         raise UsageError("--instance and --deploys exclude each other", "leave both out to see all")
     query = journal.Query(moment(since), moment(until), level, phase, grep)
     deployment = _root(root).find(name)
-    sources, events = operate.logs(deployment, query, instance=not deploys, deploy=not instance)
-    shown = events if lines is None else events[len(events) - min(lines, len(events)) :]
-    coming = journal.follow(sources, query) if follow else iter(())
+    sources: list[tuple[Path, journal.Parser]] = []
+    if not instance:
+        sources.append((deployment.deploy_log, journal.parse_journal_line))
+    if not deploys:
+        sources.append((deployment.instance_log, journal.parse_instance_line))
+    past, coming = journal.follow(sources, query) if follow else (journal.merged(sources, query), iter(()))
+    shown = past if lines is None else deque(past, lines)
     for event in itertools.chain(shown, coming):
         if json:
             console.print_json(event.as_dict(), lines=True)

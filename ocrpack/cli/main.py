@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import signal
@@ -15,7 +16,7 @@ import typer
 
 from ocrpack import __version__
 from ocrpack.cli import console, deployer, packager
-from ocrpack.errors import InterruptedByUserError, OcrpackError, UsageError
+from ocrpack.errors import InterruptedByUserError, OcrpackError, PreflightError, UsageError
 
 _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
 """The base of all errors that the option parser raises."""
@@ -76,7 +77,7 @@ def run(arguments: list[str]) -> int:
     except _CommandLineError as error:
         return _usage(error, as_json=as_json)
     except Exception as error:
-        return console.fail(_unexpected(error, arguments), as_json=as_json)
+        return console.fail(_of_the_machine(error) or _unexpected(error, arguments), as_json=as_json)
 
 
 def _usage(error: BaseException, *, as_json: bool) -> int:
@@ -87,12 +88,32 @@ def _usage(error: BaseException, *, as_json: bool) -> int:
     return console.fail(UsageError(message, f"`{command} --help` shows what there is"), as_json=as_json)
 
 
+def _of_the_machine(error: Exception) -> OcrpackError | None:
+    """Return the error that says what the file system or the user's account refuses, or None for a defect."""
+    if isinstance(error, OSError):
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        reason = error.strerror or str(error) or type(error).__name__
+        return PreflightError(
+            f"{error.filename}: {reason}" if error.filename else reason,
+            "free some space" if full else "check the path and its permissions",
+        )
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # of Path.home() and Path.expanduser()
+        return PreflightError("cannot tell the home folder of the user", "set HOME, or write the path out without `~`")
+    return None
+
+
 def _unexpected(error: Exception, arguments: list[str]) -> OcrpackError:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="ocrpack-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
-    ) as log:
-        log.write(f"ocrpack {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
-        log.write(f"arguments: {arguments!r}\n")
-        traceback.print_exception(error, file=log)
+    details = (
+        f"ocrpack {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"arguments: {arguments!r}\n{''.join(traceback.format_exception(error))}"
+    )
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="ocrpack-", suffix=".log", delete=False, encoding="utf-8", errors="replace"
+        ) as log:
+            log.write(details)
+        place = log.name
+    except OSError:
+        place = f"this:\n{details}"
     text = f"unexpected fault: {type(error).__name__}: {error}"
-    return OcrpackError(text, f"this is a defect of ocrpack; please report it with {log.name}")
+    return OcrpackError(text, f"this is a defect of ocrpack; please report it with {place}")

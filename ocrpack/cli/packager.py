@@ -55,13 +55,13 @@ def build(
 
     Example: ocrpack build bundles/tesseract
     """
-    from ocrpack.bundle import Listener
+    from ocrpack.bundle import BuildListener
     from ocrpack.bundle import build as build_bundle
 
     with console.Progress(quiet=quiet or json).shown() as progress:
         progress.doing("build")
         built = build_bundle(
-            source, output, force=force, listener=Listener(progress.total, progress.advance, progress.line)
+            source, output, force=force, listener=BuildListener(progress.total, progress.advance, progress.line)
         )
     if json:
         console.print_json(_as_json(built))

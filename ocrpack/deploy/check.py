@@ -88,7 +88,8 @@ def request(
             headers["Content-Type"] = content_type
         connection.connect()
         with _cut_off(connection.sock, timeout_s):
-            connection.request(endpoint.method, endpoint.path, body or None, headers)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer without reading the body
+                connection.request(endpoint.method, endpoint.path, body or None, headers)
             answer = connection.getresponse()
             data = answer.read(_MAX_ANSWER)
         return Answer(answer.status, data, answer.getheader("Content-Type", ""), time.monotonic() - begin)
@@ -123,24 +124,24 @@ def _cut_off(connection: socket.socket, seconds: float) -> Iterator[None]:
 def wait_until_ready(
     address: Address, descriptor: Descriptor, ended: Callable[[], int | None], boot_seconds: float
 ) -> float:
-    """Poll the ready (else health) endpoint until it answers 200, and return the seconds that took.
+    """Poll the ready endpoint (else health, else `/`) until it answers 200, and return the seconds that took.
 
     `ended` tells the status that the app ended with, or None while it runs.
 
     Raises:
         BootError: the app ended, or was not ready in time; the last answer is in the message.
     """
-    endpoint = descriptor.endpoint("ready", "health") or descriptor.endpoint("page", "inference")
-    probe = endpoint or Endpoint(path="/", purpose="page")
+    probe = descriptor.endpoint("ready", "health") or Endpoint(path="/", purpose="page")
+    remedy = f"`ocrpack logs {descriptor.name} --instance` shows the app's output"
     begin = time.monotonic()
     last = "nothing listened yet"
     while (spent := time.monotonic() - begin) < boot_seconds:
         status = ended()
         if status is not None:
-            raise BootError(f"the app ended with status {status} after {spent:.1f} s", "its last output follows")
+            raise BootError(f"the app ended with status {status} after {spent:.1f} s", remedy)
         try:
             answer = request(address, probe, min(_PROBE_S, boot_seconds - spent + 0.1))
-            if answer.status == 200 or (endpoint is None and answer.status < 500):
+            if answer.status == 200:
                 return time.monotonic() - begin
             last = f"{probe.path} answered {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
         except (OSError, http.client.HTTPException) as error:
@@ -148,7 +149,7 @@ def wait_until_ready(
         time.sleep(_POLL_S)
     raise BootError(
         f"the app was not ready within {boot_seconds:g} s; last probe: {last}",
-        "raise app.boot_seconds in the descriptor, or pass --boot-deadline SECONDS; the app's last output follows",
+        f"{remedy}; raise app.boot_seconds in the descriptor, or deploy with --boot-deadline SECONDS",
     )
 
 
@@ -204,10 +205,12 @@ def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: S
     if endpoint is None:
         return failed("no inference endpoint")
     try:
-        truth = sample.text if sample.text is not None else (folder / str(sample.text_file)).read_text("utf-8")
+        truth = sample.text if sample.text is not None else (folder / str(sample.text_file)).read_text("utf-8-sig")
         body, content_type = _multipart(folder / sample.image)
     except OSError as error:
         return failed(f"cannot read {error.filename}: {error.strerror}")
+    except UnicodeDecodeError:
+        return failed(f"the truth in {sample.text_file} is not UTF-8")
     begin = time.monotonic()
     try:
         answer = request(address, endpoint, sample.max_seconds + _GRACE_S, body, content_type)

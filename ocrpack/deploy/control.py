@@ -23,6 +23,10 @@ _ANSWER_S = 120.0
 _CONNECT_S = 10.0
 
 
+class PortTakenError(PreflightError):
+    """Another process listens on the address."""
+
+
 class Control:
     """A connection to a supervisor; generations launched over it end with it unless they were promoted."""
 
@@ -64,6 +68,11 @@ def connect(deployment: Deployment) -> Control | None:
     try:
         with short_address(deployment.control) as address:
             connection.connect(address)
+    except PermissionError:
+        connection.close()
+        raise PreflightError(
+            f"{deployment.name} was deployed by another user", "run the command as that user, or as root"
+        ) from None
     except OSError:
         connection.close()
         return None
@@ -112,8 +121,8 @@ def bind(host: str, port: int, wait_s: float = 0) -> socket.socket:
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise PreflightError(f"cannot listen on {host}: {error}", "correct `host` in the descriptor") from None
+    except (OSError, UnicodeError) as error:
+        raise PreflightError(f"cannot listen on {host}: {error}", "correct `host`, or pass --host") from None
     listener = socket.socket(family, kind, protocol)
     deadline = time.monotonic() + wait_s
     try:
@@ -129,11 +138,12 @@ def bind(host: str, port: int, wait_s: float = 0) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        if error.errno != errno.EADDRINUSE:
+            text = f"cannot listen on {host}, port {port}: {error.strerror}"
+            raise PreflightError(text, "correct `host` and `port`, or pass --host and --port") from None
         holder = holder_of(port)
-        reason = f"is taken by {holder}" if holder else f"cannot be used: {error.strerror}"
-        raise PreflightError(
-            f"port {port} on {host} {reason}", "pass --port N or --any-port, or stop the other"
-        ) from None
+        taken = f"port {port} on {host} is taken" + (f" by {holder}" if holder else "")
+        raise PortTakenError(taken, "stop the other, or deploy with --port N or --any-port") from None
     return listener
 
 

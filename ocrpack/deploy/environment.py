@@ -120,7 +120,7 @@ def _candidates(specifier: str, uv: Path | None) -> Iterator[Path]:
         program = shutil.which(f"python3.{number}")
         if program:
             yield Path(program)
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))  # noqa: PTH111 - never raises
     yield from sorted(pyenv.glob("versions/3.*/bin/python3"), reverse=True)
 
 
@@ -159,6 +159,27 @@ def find(root: Root, name: str) -> Environment | None:
     """Return the environment of that key if it is whole."""
     folder = root.environments / name
     return Environment(folder) if (folder / _READY).exists() and (folder / "bin" / "python").exists() else None
+
+
+@contextlib.contextmanager
+def held(root: Root, name: str) -> Iterator[None]:
+    """Keep others from pruning an environment that a deploy needs and no state names yet."""
+    import fcntl
+
+    root.environments.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root.environments / f".{name}.use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def discard_if_damaged(root: Root, name: str) -> None:
+    """Remove an environment whose packages have lost files, so that `ensure` makes it anew."""
+    made = find(root, name)
+    if made is not None and check(made):
+        (made.folder / _READY).unlink()
 
 
 def ensure(
@@ -257,7 +278,10 @@ def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
 def missing_modules(environment: Environment, release: Path, modules: list[str]) -> list[Finding]:
     """Look up modules in an environment and the release; return a finding for each that is in neither."""
     argv = [environment.python, "-I", "-B", "-c", _FIND_MISSING, release, json.dumps(modules)]
-    missing = json.loads(run(argv, cwd=release, deadline_s=60).stdout)
+    try:
+        missing = json.loads(run(argv, cwd=release, deadline_s=60).stdout)
+    except (CommandError, ValueError) as error:
+        raise EnvironmentSetupError(f"the app's imports cannot be looked up: {error}", "deploy again") from None
     return [
         Finding(
             "module-missing",
@@ -270,22 +294,25 @@ def missing_modules(environment: Environment, release: Path, modules: list[str])
 
 
 def prune(root: Root, used: set[str]) -> list[str]:
-    """Remove environments that no release of any deployment uses."""
+    """Remove environments that no release of any deployment uses, and no deploy at work holds."""
+    import fcntl
+
     removed = []
-    if root.environments.is_dir():
-        for folder in root.environments.iterdir():
-            if folder.is_dir() and folder.name not in used and _idle(root, folder.name):
-                remove_tree(folder)
-                removed.append(folder.name)
+    for folder in root.environments.iterdir() if root.environments.is_dir() else ():
+        if not folder.is_dir() or folder.name in used:
+            continue
+        handle = os.open(root.environments / f".{folder.name}.use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            (folder / _READY).unlink(missing_ok=True)
+            remove_tree(folder)
+            removed.append(folder.name)
+        finally:
+            os.close(handle)
     return removed
-
-
-def _idle(root: Root, name: str) -> bool:
-    try:
-        with _one_at_a_time(root, name, 0):
-            return True
-    except EnvironmentSetupError:
-        return False
 
 
 def check(environment: Environment) -> list[Finding]:

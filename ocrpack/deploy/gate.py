@@ -29,10 +29,9 @@ def _read_secrets(descriptor: int) -> None:
         os.environ.update(json.loads(pipe.read() or b"{}"))
 
 
-def wait_until_open() -> None:
-    """Block until this generation is promoted."""
-    while not (_run / "gate-open").exists():
-        time.sleep(POLL_SECONDS)
+def is_open() -> bool:
+    """Tell whether this generation is promoted."""
+    return (_run / "gate-open").exists()
 
 
 def acknowledge() -> None:
@@ -54,7 +53,7 @@ def child_exit(server: Any, worker: Any) -> None:
 
     gunicorn does so for workers that end with its own status for a failed boot, and starts all others again for ever.
     """
-    if not _loaded(worker.pid).exists() and not (_run / "gate-open").exists():
+    if not _loaded(worker.pid).exists() and not is_open():
         from gunicorn.errors import HaltServer
 
         raise HaltServer("a worker ended before it had loaded the app", 3)
@@ -81,7 +80,8 @@ def _wsgi_worker() -> Any:
             super().run()
 
         def _join_when_open(self) -> None:
-            wait_until_open()
+            while not is_open():
+                time.sleep(POLL_SECONDS)
             self.method_queue.defer(self._join)
 
         def _join(self) -> None:
@@ -113,7 +113,8 @@ def _asgi_worker() -> Any:
             self._joining = asyncio.ensure_future(self._join_when_open())
 
         async def _join_when_open(self) -> None:
-            await asyncio.get_running_loop().run_in_executor(None, wait_until_open)
+            while not is_open():
+                await asyncio.sleep(POLL_SECONDS)
             config = self.config
 
             def protocol() -> Any:
@@ -176,7 +177,8 @@ def _aiohttp_worker() -> Any:
             )
 
         async def _join_when_open(self, runner: Any, public: Any) -> None:
-            await asyncio.get_running_loop().run_in_executor(None, wait_until_open)
+            while not is_open():
+                await asyncio.sleep(POLL_SECONDS)
             while runner.server is None:
                 await asyncio.sleep(POLL_SECONDS)
             for listener in public:

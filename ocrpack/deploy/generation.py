@@ -62,7 +62,9 @@ class Generation:
     run: Path
     process: Popen[bytes]
     started: float
+    secrets: Mapping[str, str]
     resources: contextlib.ExitStack
+    gone: bool = False
 
     @property
     def private(self) -> Path:
@@ -83,7 +85,10 @@ class Generation:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill whatever is left of the generation's process group, and remove its run folder."""
+        """Kill whatever is left of the generation's process group, and remove its run folder; once only."""
+        if self.gone:
+            return
+        self.gone = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -153,7 +158,7 @@ def start(
                 if handle is not None:
                     os.close(handle)
     resources.callback(_let_end, writer)
-    return Generation(number, release, launch, run, process, time.time(), resources)
+    return Generation(number, release, launch, run, process, time.time(), secrets, resources)
 
 
 def _let_end(writer: Popen[bytes]) -> None:

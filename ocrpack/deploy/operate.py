@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -11,16 +12,15 @@ from typing import Any
 from ocrpack import journal as log
 from ocrpack.deploy import check, control, environment, pipeline, release
 from ocrpack.deploy.check import Address, SampleResult
-from ocrpack.deploy.pipeline import boot, framed, recover, require_passed, run_samples, switch
 from ocrpack.deploy.root import Deployment, Record, Root, remove_tree
-from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
-from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, Where
+from ocrpack.deploy.switch import current_release, serve_current
+from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, PreflightError, Where
 from ocrpack.journal import Event, Journal
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a deployment stands; `state` is running, restarting, stopped, failed or empty."""
+    """How a deployment stands; `state` is one of those in the operator's guide."""
 
     name: str
     version: str | None
@@ -38,19 +38,23 @@ class Status:
 
 def status(deployment: Deployment) -> Status:
     """Return how a deployment stands, without changing anything."""
-    state, current = deployment.load_state(), deployment.current
+    try:
+        state, current = deployment.load_state(), deployment.current
+    except PreflightError:
+        return Status(deployment.name, None, None, "damaged", None, None, None, 0)
     record = state.releases.get(current) if current else None
     version, digest = (record.version, record.digest) if record else (None, None)
     url = str(Address(state.host, state.port).reachable) if state.port else None
     supervisor = control.connect(deployment)
     if supervisor is None:
         word = "empty" if current is None else "stopped" if state.desired == "stopped" else "failed"
+        word = "unsupervised" if control.leftovers(deployment) else word
         return Status(deployment.name, version, digest, word, url, None, None, 0)
     with supervisor:
         answer = supervisor.ask("status")
     serving = next((item for item in answer["generations"] if item["number"] == answer["serving"]), None)
     if serving is None:
-        word = "failed" if current else "empty"
+        word = "empty" if current is None else "stopped" if state.desired == "stopped" else "failed"
         return Status(deployment.name, version, digest, word, url, answer["pid"], None, answer["restarts"])
     if not serving.get("alive", True):  # a supervisor of an older ocrpack does not tell
         return Status(deployment.name, version, digest, "restarting", url, None, None, answer["restarts"])
@@ -59,12 +63,18 @@ def status(deployment: Deployment) -> Status:
 
 
 def stop(deployment: Deployment, lock_wait_s: float = 0) -> bool:
-    """Finish the running requests, end everything, and return whether anything ran."""
+    """Finish the running requests, end everything, and return whether anything ran.
+
+    Neither a full disk nor a damaged state keeps it from stopping.
+    """
     with deployment.lock("stop", lock_wait_s):
         journal = _journal(deployment)
-        with framed(journal, f"stop {deployment.name}", deployment.current or ""):
-            deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
-            return control.stop_supervisor(deployment)
+        with contextlib.suppress(OSError):
+            journal.write("begin", f"stop {deployment.name}", release=deployment.current or "")
+        ran = control.stop_supervisor(deployment)
+        deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
+        journal.write("end", f"stop {deployment.name} done", release=deployment.current or "", ok=True)
+    return ran
 
 
 def start(deployment: Deployment, lock_wait_s: float = 0) -> Status:
@@ -76,12 +86,12 @@ def start(deployment: Deployment, lock_wait_s: float = 0) -> Status:
     """
     with deployment.lock("start", lock_wait_s):
         if status(deployment).state != "running":
-            _serve_current(deployment, "start")
+            _serve(deployment, "start")
     return status(deployment)
 
 
 def restart(deployment: Deployment, lock_wait_s: float = 0) -> Status:
-    """Replace the running processes of the current release by new ones, with no request lost.
+    """Replace the running processes of the current release by new ones, which take over when they are proven.
 
     Raises:
         NotFoundError: nothing was ever deployed.
@@ -89,45 +99,25 @@ def restart(deployment: Deployment, lock_wait_s: float = 0) -> Status:
         SmokeError: the new processes read a sample wrong; the old ones go on.
     """
     with deployment.lock("restart", lock_wait_s):
-        _serve_current(deployment, "restart")
+        _serve(deployment, "restart")
     return status(deployment)
 
 
-def _serve_current(deployment: Deployment, what: str) -> None:
-    name, record, descriptor, folder = _current(deployment)
+def _serve(deployment: Deployment, what: str) -> None:
+    name, record, _, _ = current_release(deployment)
     journal = _journal(deployment)
-    with framed(journal, f"{what} {deployment.name} {record.version}", name):
-        recover(deployment, journal)
-        state = deployment.load_state()
+    with journal.command(f"{what} {deployment.name} {record.version}", name):
+        release.clean_leftovers(Root(deployment.root), deployment)
         try:
-            with control.ensure_supervisor(deployment, state.host, state.port, descriptor.secrets) as supervisor:
-                with journal.phase("boot"):
-                    candidate = boot(supervisor, deployment, name, descriptor, record.launch)
-                with journal.phase("gate"):
-                    require_passed(run_samples(candidate.address, descriptor, folder, journal))
-                after = dataclasses.replace(state, desired="running")
-                switch(supervisor, candidate, descriptor, deployment, (name, after), journal)
+            serve_current(deployment, journal)
         except BaseException:
-            if status(deployment).state != "running":
+            if status(deployment).state not in {"running", "restarting"}:
                 control.stop_supervisor(deployment)
             raise
 
 
 def _journal(deployment: Deployment) -> Journal:
     return Journal(deployment.deploy_log, log.new_deploy_id())
-
-
-def _current(deployment: Deployment) -> tuple[str, Record, Descriptor, Path]:
-    name = deployment.current
-    record = deployment.load_state().releases.get(name) if name else None
-    if name is None or record is None:
-        raise NotFoundError(f"{deployment.name} has no release that ever served", "`ocrpack deploy` one")
-    folder = deployment.releases / name
-    if not folder.is_dir():
-        raise NotFoundError(
-            f"the release {name} is gone from {deployment.releases}", "`ocrpack deploy` the bundle again"
-        )
-    return name, record, parse((folder / DESCRIPTOR).read_bytes(), str(folder / DESCRIPTOR)), folder
 
 
 def verify(deployment: Deployment) -> tuple[list[Finding], tuple[SampleResult, ...]]:
@@ -137,7 +127,7 @@ def verify(deployment: Deployment) -> tuple[list[Finding], tuple[SampleResult, .
         NotFoundError: nothing was ever deployed.
     """
     try:
-        name, record, descriptor, folder = _current(deployment)
+        name, record, descriptor, folder = current_release(deployment)
     except (OcrpackError, OSError) as error:
         if isinstance(error, NotFoundError):
             raise
@@ -176,7 +166,8 @@ def remove(root: Root, deployment: Deployment, lock_wait_s: float = 0) -> None:
         control.stop_supervisor(deployment)
         remove_tree(deployment.folder)
     release.prune_blobs(root)
-    environment.prune(root, pipeline.used_environments(root))
+    with contextlib.suppress(PreflightError):  # another deployment's state is damaged: its environment must stay
+        pipeline.prune_environments(root)
 
 
 def logs(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +15,24 @@ from typing import Any
 
 from ocrpack import journal as log
 from ocrpack.bundle import Archive, Manifest
-from ocrpack.deploy import check, control, environment, preflight, release, revision, secret
+from ocrpack.deploy import control, environment, preflight, release, revision, secret
 from ocrpack.deploy.check import Address, SampleResult
-from ocrpack.deploy.control import Control
 from ocrpack.deploy.preflight import Options, Plan
 from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
-from ocrpack.descriptor import Descriptor, required_modules
-from ocrpack.errors import BootError, EnvironmentSetupError, Finding, OcrpackError, SmokeError, explained_io
+from ocrpack.deploy.switch import boot, instance_tail, require_passed, run_samples, serve_current, switch
+from ocrpack.descriptor import required_modules
+from ocrpack.errors import (
+    BootError,
+    EnvironmentSetupError,
+    Finding,
+    OcrpackError,
+    PreflightError,
+    SmokeError,
+    explained_io,
+)
 from ocrpack.journal import Event, Journal
 
-_TAIL_LINES = 30
+_EVIDENCE_LINES = 2000
 
 
 @dataclass(frozen=True)
@@ -51,20 +57,6 @@ class Deployed:
     phases: tuple[tuple[str, float], ...]
     samples: tuple[SampleResult, ...]
     warnings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A generation behind its gate."""
-
-    control: Control
-    number: int
-    address: Address
-
-    def ended(self) -> int | None:
-        """Return the status that its master ended with, or None while it runs."""
-        status: int | None = self.control.ask("poll", number=self.number)["status"]
-        return status
 
 
 def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> Deployed:
@@ -93,7 +85,7 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
         deployment = root.deployment(manifest.name)
         if deployment.deploy_log.exists():
             journal.keep_in(deployment.deploy_log)
-        with framed(journal, f"deploy {manifest.name} {manifest.version}", manifest.release):
+        with journal.command(f"deploy {manifest.name} {manifest.version}", manifest.release):
             with journal.phase("preflight"):
                 plan = preflight.plan(archive, root, bundle, options)
                 for finding in plan.warnings:
@@ -102,7 +94,8 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
             with deployment.lock(f"deploy {bundle.name}", options.lock_wait_s):
                 journal.keep_in(deployment.deploy_log)
                 preflight.refuse_other_content(deployment, manifest)
-                recover(deployment, journal)
+                with contextlib.suppress(BootError, SmokeError):  # then the bundle at hand may be the remedy
+                    recover(root, deployment, journal)
                 samples = _bring_up(archive, root, plan, options, journal, listener)
                 tag, warnings = _finish(root, plan, options, journal, samples)
     url = str(Address(plan.host, plan.port).reachable)
@@ -112,68 +105,69 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
     )  # fmt: skip
 
 
-@contextlib.contextmanager
-def framed(journal: Journal, what: str, of: str) -> Iterator[None]:
-    """Write `begin` and exactly one `end` around a command."""
-    begin = time.monotonic()
-    journal.write("begin", what, release=of)
-    try:
-        yield
-    except BaseException as error:
-        seconds = round(time.monotonic() - begin, 4)
-        text = f"{what} failed: {str(error) or type(error).__name__}"
-        code = error.exit_code if isinstance(error, OcrpackError) else None
-        with contextlib.suppress(OSError):
-            journal.write("end", text, level="error", release=of, seconds=seconds, ok=False, exit_code=code)
-        raise
-    journal.write("end", f"{what} done", release=of, seconds=round(time.monotonic() - begin, 4), ok=True)
-
-
 def _bring_up(
     archive: Archive, root: Root, plan: Plan, options: Options, journal: Journal, listener: Listener
 ) -> tuple[SampleResult, ...]:
     """Take the bundle from its archive to the service that answers on the public address."""
-    deployment, made_here = plan.deployment, False
-    try:
-        with journal.phase("unpack"):
-            listener.total(plan.manifest.total_bytes)
-            folder, made_here = release.unpack(archive, root, deployment, listener.progress)
-        with journal.phase("environment"):
-            made = _ensure_environment(root, plan, options, folder, journal)
-        secret.store(deployment.secrets, plan.secrets)
-        launch = plan.launch(made, options.boot_seconds)
-        with control.ensure_supervisor(deployment, plan.host, plan.port, plan.descriptor.secrets) as supervisor:
-            with journal.phase("boot"):
-                candidate = boot(supervisor, deployment, plan.release, plan.descriptor, launch)
-            with journal.phase("gate"):
-                samples = run_samples(candidate.address, plan.descriptor, folder, journal)
-                require_passed(samples)
-            switch(supervisor, candidate, plan.descriptor, deployment, _state_after(plan, launch, samples), journal)
-        return samples
-    except BaseException as error:
-        if deployment.current is None:
-            control.stop_supervisor(deployment)
-        if made_here and deployment.current != plan.release:
-            reason = str(error) or type(error).__name__
-            release.quarantine(deployment, plan.release, instance_tail(deployment, plan.release, 2000), reason)
-        raise
+    deployment, made_here, begin = plan.deployment, False, log.timestamp()
+    with environment.held(root, plan.environment_key):
+        try:
+            with journal.phase("unpack"):
+                listener.total(plan.manifest.total_bytes)
+                folder, made_here = release.unpack(archive, root, deployment, listener.progress)
+            with journal.phase("environment"):
+                made = _ensure_environment(root, plan, options, folder, journal, thorough=not made_here)
+            launch = plan.launch(made, options.boot_seconds)
+            with control.ensure_supervisor(deployment, plan.host, plan.port, plan.descriptor.secrets) as supervisor:
+                _require_address(supervisor.ask("status"), plan)
+                with journal.phase("boot"):
+                    candidate = boot(supervisor, deployment, plan.release, plan.descriptor, launch, plan.secrets)
+                with journal.phase("gate"):
+                    samples = run_samples(candidate.address, plan.descriptor, folder, journal)
+                    require_passed(samples)
+                after = plan.release, _state_after(plan, launch, samples)
+                switch(supervisor, candidate, plan.descriptor, deployment, after, journal)
+            release.approve(deployment, plan.release)
+            secret.store(deployment.secrets, plan.secrets)
+            return samples
+        except BaseException as error:
+            if deployment.current is None:
+                control.stop_supervisor(deployment)
+            if made_here and deployment.current != plan.release:
+                reason = str(error) or type(error).__name__
+                tail = instance_tail(deployment, plan.release, _EVIDENCE_LINES, begin)
+                release.quarantine(deployment, plan.release, tail, reason)
+            raise
+
+
+def _require_address(status: dict[str, Any], plan: Plan) -> None:
+    """Refuse to go on when another deploy has meanwhile given the service another address.
+
+    Raises:
+        PreflightError: it has.
+    """
+    if status["port"] != plan.port:
+        raise PreflightError(
+            f"{plan.manifest.name} serves on port {status['port']} by now, not on {plan.port}", "deploy again"
+        )
 
 
 def _ensure_environment(
-    root: Root, plan: Plan, options: Options, folder: Path, journal: Journal
+    root: Root, plan: Plan, options: Options, folder: Path, journal: Journal, *, thorough: bool
 ) -> environment.Environment:
     def note(line: str) -> None:
         journal.write("output", line, phase="environment", level="debug")
 
+    if thorough:
+        environment.discard_if_damaged(root, plan.environment_key)
     made, fresh = environment.ensure(
         root, plan.environment_key, folder, plan.requirement_files, plan.python, plan.uv,
         deadline_s=options.install_seconds, on_line=note,
     )  # fmt: skip
     journal.write("note", ("made " if fresh else "reused ") + made.folder.name, phase="environment")
-    if fresh:
-        missing = environment.missing_modules(made, folder, required_modules(folder, _modules(plan.manifest)))
-        if missing:
-            raise EnvironmentSetupError(missing[0].message, missing[0].remedy, tuple(missing))
+    missing = environment.missing_modules(made, folder, required_modules(folder, _modules(plan.manifest)))
+    if missing:
+        raise EnvironmentSetupError(missing[0].message, missing[0].remedy, tuple(missing))
     return made
 
 
@@ -181,109 +175,14 @@ def _modules(manifest: Manifest) -> list[str]:
     return [entry.path for entry in manifest.files if entry.role in {"app", "file"} and entry.path.endswith(".py")]
 
 
-def boot(supervisor: Control, deployment: Deployment, name: str, descriptor: Descriptor, launch: Launch) -> Candidate:
-    """Start a release behind its gate and wait until it is ready.
-
-    Raises:
-        BootError: it ended, or was not ready in time; the tail of its output is in the message.
-    """
-    answer = supervisor.ask("launch", release=name, launch=dataclasses.asdict(launch))
-    candidate = Candidate(supervisor, answer["number"], Address(unix=Path(answer["private"])))
-    try:
-        check.wait_until_ready(candidate.address, descriptor, candidate.ended, launch.boot_seconds)
-    except BootError as error:
-        tail = instance_tail(deployment, name, _TAIL_LINES)
-        raise BootError(f"{error.message}\n{tail}" if tail else error.message, error.remedy) from None
-    return candidate
-
-
-def instance_tail(deployment: Deployment, name: str, lines: int) -> str:
-    """Return the last lines that a release wrote."""
-    time.sleep(0.1)  # the log writer may be a moment behind the app
-    events = log.read(deployment.instance_log, log.parse_instance_line)
-    return "\n".join(deque((event.message for event in events if event.release == name), lines))
-
-
-def run_samples(address: Address, descriptor: Descriptor, folder: Path, journal: Journal) -> tuple[SampleResult, ...]:
-    """Send every sample through the app, one after the other, and log what came out."""
-    results = []
-    for sample in descriptor.samples:
-        result = check.run_sample(address, descriptor, folder, sample)
-        results.append(result)
-        rate = "no text" if result.cer is None else f"CER {result.cer:.4f}"
-        text = f"{result.image}: {result.problem or rate} in {result.seconds:.2f} s"
-        level: log.Level = "info" if result.passed else "error"
-        journal.write("note", text, phase="gate", level=level, sample=result.as_dict())
-    if not descriptor.samples:
-        journal.write("note", "no samples: nothing proves the text", phase="gate", level="warning")
-    return tuple(results)
-
-
-def require_passed(samples: tuple[SampleResult, ...]) -> None:
-    """Refuse results that did not all pass.
-
-    Raises:
-        SmokeError: the first failure, with the expected and the received text.
-    """
-    findings = tuple(sample.finding for sample in samples if sample.finding is not None)
-    if findings:
-        first = findings[0]
-        raise SmokeError(
-            f"{first.message}\n  expected: {_shortened(first.expected)}\n  got:      {_shortened(first.got)}",
-            first.remedy,
-            findings,
-        )
-
-
-def _shortened(text: str | None, limit: int = 400) -> str:
-    line = check.normalise(text or "")
-    return line if len(line) <= limit else line[:limit] + f"… ({len(line)} characters)"
-
-
-def _state_after(plan: Plan, launch: Launch, samples: tuple[SampleResult, ...]) -> tuple[str, State]:
+def _state_after(plan: Plan, launch: Launch, samples: tuple[SampleResult, ...]) -> State:
     before, previous = plan.deployment.load_state(), plan.deployment.current
     record = Record(
         plan.manifest.version, plan.manifest.digest, plan.environment_key, log.timestamp(), launch,
         tuple(sample.as_dict() for sample in samples),
     )  # fmt: skip
     good = previous if previous not in {None, plan.release} else before.last_good
-    return plan.release, State("running", plan.host, plan.port, good, {**before.releases, plan.release: record})
-
-
-def switch(
-    supervisor: Control,
-    candidate: Candidate,
-    descriptor: Descriptor,
-    deployment: Deployment,
-    after: tuple[str, State],
-    journal: Journal,
-) -> None:
-    """Promote a proven candidate, watch it on the public address, and drain what served before.
-
-    `after` is the release that is then current, and the deployment's state.
-
-    Raises:
-        BootError: it could not take the public address, or did not answer there; what served before goes on.
-    """
-    before, previous = deployment.load_state(), deployment.current
-    name, state = after
-    with journal.phase("promote"):
-        supervisor.ask("promote", number=candidate.number)
-        deployment.save_state(state)
-        deployment.activate(name)
-    try:
-        with journal.phase("observe"):
-            addresses = (Address(state.host, state.port), candidate.address)
-            findings = [finding for address in addresses for finding in check.health(address, descriptor)]
-            if findings:
-                raise BootError(f"after its promotion: {findings[0].message}", findings[0].remedy, tuple(findings))
-    except BaseException:
-        deployment.save_state(before)
-        deployment.activate(previous)
-        raise
-    with journal.phase("drain"):
-        drained = supervisor.ask("settle", number=candidate.number)
-        journal.write("note", f"{len(drained['drained'])} generations drained", phase="drain", **drained)
+    return State("running", plan.host, plan.port, good, {**before.releases, plan.release: record})
 
 
 def _finish(
@@ -322,19 +221,32 @@ def prune(root: Root, deployment: Deployment, keep: int) -> list[str]:
     kept = {name: record for name, record in state.releases.items() if name not in removed}
     if len(kept) != len(state.releases):
         deployment.save_state(dataclasses.replace(state, releases=kept))
-    return removed + environment.prune(root, used_environments(root))
+    return removed + prune_environments(root)
 
 
-def used_environments(root: Root) -> set[str]:
-    """Return the keys of all environments that a release of any deployment needs."""
+def prune_environments(root: Root) -> list[str]:
+    """Remove the environments that no release of any deployment needs.
+
+    Raises:
+        PreflightError: the state of a deployment is damaged, so that its needs are unknown; nothing is removed.
+    """
     states = [root.deployment(name).load_state() for name in root.names()]
-    return {record.environment for state in states for record in state.releases.values()}
+    return environment.prune(root, {record.environment for state in states for record in state.releases.values()})
 
 
-def recover(deployment: Deployment, journal: Journal) -> None:
-    """Mend what a killed command left, and say so; call it with the deployment's lock held."""
-    for name in release.clean_leftovers(deployment):
+def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
+    """Mend what a killed command or supervisor left, and say so; call it with the deployment's lock held.
+
+    Raises:
+        BootError: the current release, whose supervisor was killed, does not come up again.
+        SmokeError: it reads a sample wrong.
+    """
+    for name in release.clean_leftovers(root, deployment):
         journal.write("note", f"removed {name}, which an interrupted deploy left", phase="recover", level="warning")
+    if deployment.current and deployment.load_state().desired == "running" and control.connect(deployment) is None:
+        text = "its supervisor is gone: starting the current release again"
+        journal.write("note", text, phase="recover", level="warning")
+        serve_current(deployment, journal)
 
 
 def as_json(deployed: Deployed) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
 from ocrpack.deploy import control, environment, revision, secret
+from ocrpack.deploy.check import Address
 from ocrpack.deploy.environment import Installer, Python
 from ocrpack.deploy.root import Deployment, Launch, Root, State
 from ocrpack.descriptor import Descriptor
@@ -165,21 +167,23 @@ def _address(
     if running is not None:
         with running:
             status = running.ask("status")
-        if (options.port or status["port"], options.host or status["host"]) != (status["port"], status["host"]):
+        hosts = {state.host, status["host"], *_addresses(state.host)}
+        elsewhere = options.host is not None and not hosts & {options.host, *_addresses(options.host)}
+        if elsewhere or (options.port or status["port"]) != status["port"]:
             raise PreflightError(
-                f"{deployment.name} serves on {status['host']}:{status['port']}",
+                f"{deployment.name} serves on {Address(status['host'], status['port'])}",
                 f"`ocrpack stop {deployment.name}` first to move it, or leave --port and --host out",
             )
-        return status["host"], status["port"], ()
+        return state.host, status["port"], ()
     if control.leftovers(deployment) and (host, port) == (state.host, state.port):
         return host, port, ()
     taken = ""
-    for candidate in range(port, min(port + 1000, _LAST_PORT) if options.any_port else port + 1):
+    for candidate in range(port, min(port + 1000, _LAST_PORT + 1) if options.any_port else port + 1):
         try:
             control.bind(host, candidate).close()
-        except PreflightError as error:
+        except control.PortTakenError as error:
             taken = taken or error.message
-            if candidate == port and not options.any_port:
+            if not options.any_port:
                 raise
             continue
         if candidate == port:
@@ -187,6 +191,13 @@ def _address(
         note = Finding("port", f"{taken}; using port {candidate}", severity="warning")
         return host, candidate, (note,)
     raise PreflightError(f"{taken}, and so are those after it", "pass --port N")
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
 
 
 def _system(descriptor: Descriptor) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from ocrpack.deploy.root import STAGING, Deployment, Root, fsync_folder, remove_
 from ocrpack.errors import BundleError, Finding, Where
 
 _FILE_MODE, _FOLDER_MODE = 0o444, 0o555
+_UNPROVEN = ".unproven-"
 _UNPACKED_REMEDY = "deploy the bundle again"
 
 
@@ -20,26 +21,40 @@ def unpack(archive: Archive, root: Root, deployment: Deployment, progress: Calla
     """Unpack a bundle and return its release folder, and whether this call made it.
 
     Weights are stored once in the root, by digest, and hard-linked. A release that is there already stays as it
-    is; the bundle is checked all the same.
+    is if it is sound, and is set aside if not; the bundle is checked all the same. A new release bears a mark
+    beside it until `approve` takes that away.
 
     Raises:
         BundleError: a file is not what the manifest says; nothing of the bundle stays behind.
         OSError: the disk is full or the folder cannot be written; nothing of the bundle stays behind.
     """
-    release = deployment.releases / archive.manifest.release
-    if release.exists():
+    name = archive.manifest.release
+    release = deployment.releases / name
+    replaced = release.exists()
+    if replaced and not check(release):
         _refuse(archive, archive.check(progress))
         return release, False
-    staging = deployment.releases / f"{STAGING}{archive.manifest.release}"
+    if replaced:
+        _drop_rotten_blobs(root, archive.manifest)
+    staging = deployment.releases / f"{STAGING}{name}"
     remove_tree(staging)
     try:
         _write_files(archive, root, staging, progress)
-        os.rename(staging, release)  # noqa: PTH104 - Path.rename would replace an empty folder silently
+        if replaced:
+            quarantine(deployment, name, "", "its files were altered; the bundle was unpacked anew")
+        else:
+            (deployment.releases / f"{_UNPROVEN}{name}").touch()
+        staging.rename(release)
         fsync_folder(deployment.releases)
     except BaseException:
         remove_tree(staging)
         raise
-    return release, True
+    return release, not replaced
+
+
+def approve(deployment: Deployment, name: str) -> None:
+    """Take the mark from a release that serves."""
+    (deployment.releases / f"{_UNPROVEN}{name}").unlink(missing_ok=True)
 
 
 def _write_files(archive: Archive, root: Root, staging: Path, progress: Callable[[int], None]) -> None:
@@ -88,21 +103,36 @@ def _link_blob(
     """
     blob = root.blobs / entry.sha256
     with contextlib.suppress(FileNotFoundError):
-        os.link(blob, target)
-        if target.stat().st_size == entry.size:
+        if blob.stat().st_size == entry.size:
+            os.link(blob, target)
             _refuse(archive, archive.copy(entry, None, hasher, progress))
             return
-        target.unlink()
     root.blobs.mkdir(parents=True, exist_ok=True)
-    partial = root.blobs / f"{STAGING}{entry.sha256}-{os.getpid()}"
+    partial = root.blobs / f"{STAGING}{archive.manifest.name}-{entry.sha256}"
     partial.unlink(missing_ok=True)
     try:
         _write(archive, entry, partial, hasher, progress)
-        os.link(partial, target)
+        try:
+            os.link(partial, target)
+        except OSError:  # a file system without hard links, or one that allows no more of them
+            partial.replace(target)
+            return
         partial.replace(blob)
     finally:
         partial.unlink(missing_ok=True)
     fsync_folder(root.blobs)
+
+
+def _drop_rotten_blobs(root: Root, manifest: Manifest) -> None:
+    """Remove the blobs of these weights that are not what their names say, so that they are written anew."""
+    with Hasher() as hasher:
+        for entry in manifest.having("weights"):
+            blob = root.blobs / entry.sha256
+            with contextlib.suppress(FileNotFoundError):
+                with blob.open("rb", buffering=0) as file:
+                    found = hasher.copy(file, None, entry.size + 1)
+                if found.sha256 != entry.sha256:
+                    blob.unlink()
 
 
 def _refuse(archive: Archive, findings: list[Finding]) -> None:
@@ -164,22 +194,31 @@ def quarantine(deployment: Deployment, release: str, instance_tail: str, reason:
     (evidence / "instance.log").write_text(instance_tail, encoding="utf-8")
     folder.chmod(0o755)
     folder.replace(evidence / "release")
+    approve(deployment, release)
     return evidence
 
 
-def clean_leftovers(deployment: Deployment) -> list[str]:
+def clean_leftovers(root: Root, deployment: Deployment) -> list[str]:
     """Remove what a killed deploy unpacked, in part or whole, and never promoted; hold the deployment's lock."""
-    known = {*deployment.load_state().releases, deployment.current}
-    left = sorted(folder for folder in deployment.releases.iterdir() if folder.name not in known)
+    left = sorted(deployment.releases.glob(f"{STAGING}*"))
+    if root.blobs.is_dir():
+        left += sorted(root.blobs.glob(f"{STAGING}{deployment.name}-{'[0-9a-f]' * 64}"))
+    for mark in sorted(deployment.releases.glob(f"{_UNPROVEN}*")):
+        release = deployment.releases / mark.name.removeprefix(_UNPROVEN)
+        if release.exists() and release.name != deployment.current:
+            left.append(release)
+        else:
+            mark.unlink()
     for folder in left:
         remove_tree(folder)
+        approve(deployment, folder.name)
     return [folder.name for folder in left]
 
 
 def prune(root: Root, deployment: Deployment, keep: int, spare: set[str], failed_keep: int = 3) -> list[str]:
     """Remove old releases beyond the newest `keep`, never one of `spare`; old failures and unused blobs too."""
     folders = sorted(
-        (folder for folder in deployment.releases.iterdir() if not folder.name.startswith(STAGING)),
+        (folder for folder in deployment.releases.iterdir() if not folder.name.startswith(".")),
         key=lambda folder: folder.stat().st_mtime_ns,
         reverse=True,
     )

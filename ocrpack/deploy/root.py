@@ -186,9 +186,9 @@ class Deployment:
         """
         import fcntl
 
+        deadline = time.monotonic() + wait_s
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            deadline = time.monotonic() + wait_s
             while True:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -200,6 +200,8 @@ class Deployment:
                             f"{self.name} is locked by {_describe(holder)}", "wait for it, or pass --lock-wait SECONDS"
                         ) from None
                     time.sleep(0.05)
+            if not (self.folder / "lock").exists():
+                raise NotFoundError(f"{self.name} was removed meanwhile", "deploy it again")
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps({"pid": os.getpid(), "what": what, "since": timestamp()}).encode(), 0)
             yield
@@ -299,7 +301,8 @@ def fsync_folder(folder: Path) -> None:
 
 def remove_tree(folder: Path) -> None:
     """Delete a folder with all below it, read-only files and folders included."""
-    if not folder.exists():
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)
         return
     for path, folders, _ in os.walk(folder):
         for name in folders:

@@ -12,6 +12,9 @@ from pathlib import Path
 from ocrpack.deploy.root import write_durably
 from ocrpack.errors import Finding, PreflightError, Where
 
+_LARGEST_BYTES = 60_000
+"""They go through a pipe, which holds 64 KiB."""
+
 
 def read(path: Path) -> dict[str, str]:
     """Read a secrets file; one that does not exist is empty.
@@ -64,11 +67,16 @@ def gather(names: tuple[str, ...], stored: Path, given: Path | None, environ: Ma
             Finding("secret-missing", f"the secret {name} has no value", remedy, Where(str(stored))) for name in missing
         )
         raise PreflightError(f"secrets without a value: {', '.join(missing)}", remedy, findings)
-    return {name: known[name] for name in names}
+    values = {name: known[name] for name in names}
+    if len(json.dumps(values)) > _LARGEST_BYTES:
+        raise PreflightError(
+            f"the secrets are larger than {_LARGEST_BYTES} bytes together", "pass a file's path instead"
+        )
+    return values
 
 
 def store(path: Path, values: Mapping[str, str]) -> None:
-    """Keep the values for later starts, readable by the owner alone."""
+    """Keep the values for later starts, beside those that earlier releases need, readable by the owner alone."""
     if values:
-        lines = [f"{name}={json.dumps(value)}\n" for name, value in values.items()]
+        lines = [f"{name}={json.dumps(value)}\n" for name, value in {**read(path), **values}.items()]
         write_durably(path, "".join(lines).encode(), 0o600)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ocrpack.deploy import process, secret
+from ocrpack.deploy import process
 from ocrpack.deploy.generation import DRAIN_S, Generation, start
 from ocrpack.deploy.root import Deployment, Launch
 from ocrpack.errors import OcrpackError
@@ -46,7 +46,7 @@ class Supervisor:
         self._serving: int | None = None
         self._ending: set[int] = set()
         self._restarts = 0
-        self._pause = FIRST_PAUSE_S
+        self._before: dict[int, int | None] = {}
         self._number = 0
         self._connections = 0
         self._idle_since = time.monotonic()
@@ -78,10 +78,15 @@ class Supervisor:
             }
 
     def launch(self, request: Request) -> Request:
-        """Start a candidate, or with `serve` the release that is to serve at once."""
-        launch = Launch(**request["launch"])
-        generation = self._start(request["release"], launch, open_gate=bool(request.get("serve")))
-        return {"number": generation.number, "pid": generation.process.pid, "private": str(generation.private)}
+        """Start a candidate; its secrets come with the request and are kept for its restarts."""
+        with self._guard:
+            self._number += 1
+            number = self._number
+        generation = self._start(number, request["release"], Launch(**request["launch"]), request["secrets"])
+        with self._guard:
+            self._generations[number] = generation
+        threading.Thread(target=self._watch, args=(generation,), daemon=True).start()
+        return {"number": number, "pid": generation.process.pid, "private": str(generation.private)}
 
     def poll(self, request: Request) -> Request:
         """Answer whether a generation runs, or the status that its master ended with."""
@@ -98,7 +103,15 @@ class Supervisor:
                 raise OcrpackError("the workers did not take the public address")
             time.sleep(0.01)
         with self._guard:
+            self._before[generation.number] = self._serving
             self._serving = generation.number
+        return {}
+
+    def withdraw(self, request: Request) -> Request:
+        """Take a promotion back: what served before is again what is to serve."""
+        with self._guard:
+            if self._serving == request["number"]:
+                self._serving = self._before.get(request["number"])
         return {}
 
     def settle(self, request: Request) -> Request:
@@ -126,47 +139,51 @@ class Supervisor:
             raise OcrpackError(f"no generation {request['number']}")
         return generation
 
-    def _start(self, release: str, launch: Launch, *, open_gate: bool) -> Generation:
-        with self._guard:
-            self._number += 1
-            number = self._number
-        values = secret.load(self._deployment.secrets, launch.secrets)
-        generation = start(self._deployment, number, release, launch, self._public, values)
+    def _start(self, number: int, release: str, launch: Launch, secrets: dict[str, str]) -> Generation:
+        generation = start(self._deployment, number, release, launch, self._public, secrets)
         identity = process.identify(generation.process.pid)
         if identity is not None:
             identity.save(generation.run / "process.json")
-        if open_gate:
-            generation.open_gate()
-        with self._guard:
-            self._generations[number] = generation
-            if open_gate:
-                self._serving = number
-        threading.Thread(target=self._watch, args=(generation,), daemon=True).start()
         return generation
 
     def _watch(self, generation: Generation) -> None:
-        """Start what serves again when it dies, after a pause that doubles until it has lived for a while."""
-        status = generation.process.wait()
-        if time.time() - generation.started > STEADY_S:
-            self._pause = FIRST_PAUSE_S
-        while self._is_to_serve(generation):
-            pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_S)
+        """Start what serves again when it dies, under its number, after a pause that doubles until it lives on."""
+        pause = FIRST_PAUSE_S
+        while True:
+            begin = time.monotonic()
+            status = generation.process.wait()
+            if time.monotonic() - begin > STEADY_S:
+                pause = FIRST_PAUSE_S
+            if not self._is_to_serve(generation):
+                return
             self._note(f"{generation.release} ended with status {status}; starting it again in {pause:g} s", "warning")
             generation.kill()
             if self._stop.wait(pause) or not self._is_to_serve(generation):
                 return
+            pause = min(pause * 2, LONGEST_PAUSE_S)
             try:
-                self._start(generation.release, generation.launch, open_gate=True)
+                successor = self._start(
+                    generation.number, generation.release, generation.launch, dict(generation.secrets)
+                )
             except (OcrpackError, OSError) as error:
                 self._note(f"{generation.release} could not be started again: {error}", "error")
                 continue
             with self._guard:
-                self._restarts += 1
-                self._generations.pop(generation.number, None)
+                wanted = self._is_to_serve(generation)
+                if wanted:
+                    successor.open_gate()
+                    self._generations[generation.number] = successor
+                    self._restarts += 1
+            if not wanted:
+                successor.kill()
+                return
+            generation = successor
 
     def _is_to_serve(self, generation: Generation) -> bool:
         with self._guard:
-            return self._serving == generation.number and generation.number not in self._ending
+            number = generation.number
+            known = self._generations.get(number) is generation
+            return known and self._serving == number and number not in self._ending
 
     def _retire(self, numbers: list[int]) -> list[int]:
         """Drain generations side by side and return those that had to be killed."""
@@ -219,7 +236,12 @@ class Supervisor:
 
     def _accept(self, control: socket.socket) -> None:
         while True:
-            connection, _ = control.accept()
+            try:
+                connection, _ = control.accept()
+            except OSError as error:
+                self._note(f"cannot answer a command: {error}", "error")
+                time.sleep(1)
+                continue
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
@@ -228,6 +250,7 @@ class Supervisor:
             "launch": self.launch,
             "poll": self.poll,
             "promote": self.promote,
+            "withdraw": self.withdraw,
             "settle": self.settle,
             "stop": self.stop,
         }
@@ -257,19 +280,21 @@ class Supervisor:
                 self._idle_since = time.monotonic()
 
     def _clear_after(self, launched: list[int]) -> None:
-        """End what a client that is gone left undone: candidates, or a second generation that serves."""
-        if not launched:
-            return
-        with self._guard:
-            known = dict(self._generations)
+        """End what a client that is gone left undone: candidates, or a second generation that serves.
+
+        A promotion that `current` does not confirm is taken back.
+        """
         current = self._deployment.current
-        keep = max((number for number, generation in known.items() if generation.release == current), default=None)
         with self._guard:
-            if self._serving in launched:
-                self._serving = keep
-            serving = self._serving
-        if serving in launched or any(number in launched for number in known):
-            self._retire([number for number in known if number != serving])
+            mine = [number for number in launched if number in self._generations]
+            if self._serving in mine:
+                if self._generations[self._serving].release != current:
+                    before = self._before.get(self._serving)
+                    self._serving = before if before in self._generations else None
+                mine = list(self._generations)
+            losers = [number for number in mine if number != self._serving]
+        if losers:
+            self._retire(losers)
 
 
 def main(root: str, name: str, public: str, control: str) -> None:

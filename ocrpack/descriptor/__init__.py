@@ -10,6 +10,7 @@ from ocrpack.descriptor.imports import required_modules
 from ocrpack.descriptor.load import NAME as DESCRIPTOR
 from ocrpack.descriptor.load import Source, load, load_source, parse
 from ocrpack.descriptor.model import (
+    SLUG,
     App,
     Descriptor,
     Endpoint,
@@ -25,6 +26,7 @@ from ocrpack.descriptor.requirements import requirement_files
 
 __all__ = [
     "DESCRIPTOR",
+    "SLUG",
     "App",
     "Descriptor",
     "Endpoint",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.bundle import Archive, Listener, build
+from ocrpack.bundle import Archive, BuildListener, build
 from tests.conftest import MINI_APP
 
 TRAINED = (24).to_bytes(4, "little") + bytes(range(200)) * 4
@@ -46,7 +46,7 @@ class Maker:
         out = output or self.folder / "out"
         if output is None:
             out.mkdir(exist_ok=True)
-        listener = Listener(lambda total: None, progress or (lambda count: None), self.lines.append)
+        listener = BuildListener(lambda total: None, progress or (lambda count: None), self.lines.append)
         return build(source, out, force=force, listener=listener)
 
     def built(self, **more):

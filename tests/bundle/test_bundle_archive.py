@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from ocrpack.bundle import Archive, Hasher
 from ocrpack.bundle.archive import ArchiveWriter, Member, encode_end
-from ocrpack.bundle.manifest import MAX_FILES, Entry, Manifest, check_paths, order, parse
+from ocrpack.bundle.manifest import MAX_FILES, MAX_PATH_BYTES, Entry, Manifest, check_paths, order, parse, size_limit
 from ocrpack.errors import BundleError, NotFoundError
 from tests.conftest import DATA, REPOSITORY
 
@@ -339,6 +339,27 @@ def test_huge_claims_cost_nothing(tmp_path, what):
     assert time.process_time() - begin < 1
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
+
+
+def test_a_manifest_that_is_too_large_for_its_files_is_not_parsed(tmp_path):
+    data = b'{"files": [' + b"[]," * 5_000_000 + b"[]]}"
+    _with_manifest(tmp_path / "x.zip", data)
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="allowed for its files"), Archive(tmp_path / "x.zip"):
+        pass
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000])
+def test_the_largest_manifest_is_within_its_limit(count):
+    part = "\U0001d4b3" * 50 + "\u2028é"
+    paths = [f"{n:08}/{'/'.join([part] * 5)}"[: MAX_PATH_BYTES // 4] for n in range(count)]
+    check_paths(paths)
+    entries = tuple(Entry(path, (1 << 62) - 1, "f" * 64, "requirements") for path in paths)
+    data = Manifest("n" * 63, "1" * 128, entries).data
+    assert parse(data).data == data
+    assert len(data) < size_limit([*paths, "manifest.json"])
 
 
 def test_an_entry_that_claims_exabytes(tmp_path):

@@ -124,11 +124,11 @@ def test_each_file_is_read_once_and_written_once(maker):
         for _ in range(size >> 20):
             file.write(os.urandom(1 << 20))
     code = (
-        "import sys\nfrom pathlib import Path\nfrom ocrpack.bundle import build, Listener\n"
+        "import sys\nfrom pathlib import Path\nfrom ocrpack.bundle import build, BuildListener\n"
         "def io(): return [int(line.split()[1]) for line in open('/proc/self/io')][:2]\n"
         "nothing = lambda *_: None\nread, written = io()\n"
         f"build(Path({str(source)!r}), Path({str(maker.folder / 'one.zip')!r}), force=False,"
-        " listener=Listener(nothing, nothing, nothing))\n"
+        " listener=BuildListener(nothing, nothing, nothing))\n"
         "again = io(); print(again[0] - read, again[1] - written)\n"
     )
     if not Path("/proc/self/io").exists():

@@ -42,6 +42,16 @@ def test_an_app_that_runs_alone(maker):
     assert "$" not in re.sub(r"`[^`]*`", "", text), "every placeholder is filled in"
 
 
+def test_a_module_of_a_package_that_runs_alone(maker):
+    source = maker.source(extra={"pkg/__init__.py": b"", "pkg/web.py": MAIN.encode()})
+    text = (source / "descriptor.json").read_text()
+    (source / "descriptor.json").write_text(text.replace('"name"', '"app": {"entrypoint": "pkg.web:app"}, "name"', 1))
+    with Archive(maker.build(source).path) as archive:
+        guide = archive.read("SETUP.md").decode()
+    assert "python -m pkg.web" in _blocks(guide)
+    assert "pkg/web.py" not in guide
+
+
 @pytest.mark.parametrize(
     ("interface", "entrypoint", "linux", "windows"),
     [

@@ -128,15 +128,16 @@ def test_places_are_tried_in_order(maker, monkeypatch):
     for place, content in {"a [1] folder/m.bin": b"braces", "b/m.bin": b"bare", "home/m.bin": b"home"}.items():
         (maker.folder / place).parent.mkdir()
         (maker.folder / place).write_bytes(content)
-    versions = {f"v/{n}/m.bin": f"v{n}".encode() for n in (1, 2)}
+    versions = {f"v/{n}/m.bin": f"v{n}".encode() for n in (1, 5, 10)}
     for number, (places, content) in enumerate(
         [
             (["$NOT_SET/m.bin", "${NOT_SET}/m.bin", "nowhere/m.bin", "${SOME}/m.bin", "~/m.bin"], b"braces"),
             (["$SOMEWHERE/m.bin"], b"bare"),
             (["$NOT_SET$SOME/m.bin", "$SOMEWHERE/m.bin"], b"bare"),
             ("~/m.bin", b"home"),
-            (["v/*/m.bin"], b"v2"),
+            (["v/*/m.bin"], b"v10"),
             (["v", "v/1/m.bin"], b"v1"),
+            (["~nobody-of-this-name/m.bin", "v/1/m.bin"], b"v1"),
         ]
     ):
         source = maker.source(f"s{number}", weights=[_weight(source=places)], extra=versions)
@@ -279,6 +280,32 @@ def test_what_the_network_gives_instead(maker, server, tmp_path, name, code, wor
         assert finding.expected == hashlib.sha256(b"remote weights").hexdigest()
         assert finding.got == hashlib.sha256(b"something else").hexdigest()
     assert not list((tmp_path / "cache" / "ocrpack" / "weights").iterdir())
+
+
+def test_a_place_on_the_network_that_fails_is_not_the_last(maker, server):
+    server.files["/other.bin"] = b"something else"
+    urls = [f"https://localhost:{server.server_port}/{name}" for name in ("none.bin", "other.bin")]
+    sha = hashlib.sha256(b"remote weights").hexdigest()
+
+    def source(place, *last):
+        weights = [_weight(source=[*urls, *last], sha256=sha)]
+        return maker.source(place, weights=weights, extra={"m.bin": b"remote weights"})
+
+    assert _packed(maker.build(source("local", "m.bin"))) == b"remote weights"
+    with pytest.raises(DescriptorError) as caught:
+        check(source("nowhere", "nothing.bin"))
+    (finding,) = caught.value.findings
+    assert finding.code == "weights-missing"
+    for reason in ("no such file in nothing.bin", f"cannot fetch {urls[0]}: HTTP Error 404", f"{urls[1]} is another"):
+        assert reason in finding.message
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file that cannot be read, even by root")  # noqa: PTH110
+def test_weights_that_cannot_be_read_are_a_finding(maker, codes):
+    source = maker.source(weights=[_weight(source="/proc/self/mem"), _weight("b.bin", source="no/b.bin")])
+    with pytest.raises(DescriptorError, match="cannot read") as caught:
+        check(source)
+    assert codes(caught) == ["unreadable-file", "weights-missing"]
 
 
 def test_a_server_that_is_not_who_it_says(maker, server, monkeypatch):

@@ -261,6 +261,40 @@ def test_an_unexpected_fault_leaves_a_log(machine):
     assert (error["code"], error["exit_code"]) == ("unexpected", 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_fault_whose_log_cannot_be_written_is_told_whole(machine):
+    env = _shadow(machine, "pathspec", "raise RuntimeError('boom')\n")
+    full = "import tempfile\ntempfile.NamedTemporaryFile = lambda mode, **_: open('/dev/full', mode)\n"
+    (machine.folder / "shadow" / "sitecustomize.py").write_text(full)
+    failed = machine.run("build", machine.source(), status=1, env=env)
+    assert "unexpected fault: RuntimeError: boom" in failed.err
+    assert failed.err.count("Traceback") == 1
+
+
+def test_what_the_machine_refuses_is_no_defect(machine):
+    env = _shadow(machine, "pathspec", "raise PermissionError(13, 'Permission denied', 'some/file')\n")
+    error = machine.run("build", machine.source(), "--json", status=12, env=env).json["error"]
+    assert error["message"] == "some/file: Permission denied"
+    assert "permissions" in error["remedy"]
+    for place in ("~nobody-of-this-name/x", "x" * 300):
+        error = machine.run("status", "--root", place, "--json", status=12).json["error"]
+        assert "defect" not in error["remedy"]
+
+
+@pytest.mark.skipif(os.name == "nt" or not shutil.which("bash"), reason="a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams(machine, closed):
+    source = machine.source()
+    for words in (["--version"], ["status"], ["status", "--json"], ["build", source], ["validate", source, "--json"]):
+        command = " ".join(machine.argv(*words))
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {closed}"], env=machine.env, cwd=machine.folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "Error" not in done.stderr
+    assert machine.run("verify", "dist/mini-1.0.zip", "--json").json["ok"] is True
+
+
 @pytest.mark.parametrize("words", [["--json"], []])
 def test_an_interrupt_is_said(machine, words):
     source = machine.source(build_commands=["echo started; sleep 30"])

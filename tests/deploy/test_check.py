@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from ocrpack.deploy.check import Address, error_rates, request, run_sample
+from ocrpack.deploy.check import Address, error_rates, request, run_sample, wait_until_ready
 from ocrpack.descriptor import Endpoint, parse
+from ocrpack.errors import BootError
 
 DESCRIPTOR = (
     b'{"schema_version": 1, "name": "x", "version": "1", "model": {"name": "m", "version": "1"},'
@@ -84,6 +85,51 @@ def test_what_a_sample_makes_of_an_answer(tmp_path, answer, problem):
         result = run_sample(address, descriptor, tmp_path, descriptor.samples[0])
     assert result.passed == (not problem)
     assert problem in result.problem
+
+
+def test_an_answer_that_comes_before_the_body_is_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(bytes(3_000_000))
+    descriptor = parse(DESCRIPTOR, "descriptor.json")
+    with server(lambda: [whole(b"too large", "text/plain", "413 Content Too Large")]) as address:
+        result = run_sample(address, descriptor, tmp_path, descriptor.samples[0])
+    assert result.problem == "answered 413: too large"
+
+
+@pytest.mark.parametrize(
+    ("truth", "problem"),
+    [("HELLO".encode("utf-8-sig"), ""), ("HELLÖ".encode("latin-1"), "the truth in a.txt is not UTF-8")],
+)
+def test_the_truth_is_read_as_validate_reads_it(tmp_path, truth, problem):
+    (tmp_path / "a.png").write_bytes(b"")
+    (tmp_path / "a.txt").write_bytes(truth)
+    descriptor = parse(DESCRIPTOR.replace(b'"text": "HELLO"', b'"text_file": "a.txt"'), "descriptor.json")
+    with server(lambda: [whole(b'{"text": "HELLO"}')]) as address:
+        result = run_sample(address, descriptor, tmp_path, descriptor.samples[0])
+    assert (result.passed, result.problem) == (not problem, problem)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "asked"),
+    [
+        (["/h health", "/r ready"], "/r"),
+        (["/p page", "/h health"], "/h"),
+        (["/p page"], "/"),
+    ],
+)
+def test_what_is_asked_whether_the_app_is_ready(endpoints, asked):
+    parsed = parse(DESCRIPTOR, "descriptor.json")
+    made = tuple(Endpoint(path=path, purpose=purpose) for path, purpose in map(str.split, endpoints))
+    descriptor = parsed.model_copy(update={"endpoints": made})
+    with server(lambda: [whole(b"", status="503 Service Unavailable")]) as address:
+        with pytest.raises(BootError, match=rf"last probe: {asked} answered 503") as caught:
+            wait_until_ready(address, descriptor, lambda: None, 0.3)
+        assert "`ocrpack logs x --instance`" in caught.value.remedy
+        assert "app.boot_seconds" in caught.value.remedy
+        with pytest.raises(BootError, match="ended with status 3") as caught:
+            wait_until_ready(address, descriptor, lambda: 3, 5)
+        assert "`ocrpack logs x --instance`" in caught.value.remedy
+    with server(lambda: [whole(b"")]) as address:
+        assert wait_until_ready(address, descriptor, lambda: None, 5) < 5
 
 
 def test_a_right_text_that_comes_late_fails(tmp_path):

@@ -461,3 +461,101 @@ def test_what_a_killed_deploy_unpacked_does_not_block_its_version(machine):
     assert machine.get()["version"] == "2.0"
     assert len(list((machine.app_folder() / "releases").glob("2.0-*"))) == 1
     assert "interrupted" in machine.run("logs", "--phase", "recover").out
+
+
+def test_a_restart_that_fails_after_its_promotion_leaves_the_old_processes(machine):
+    app = MINI_APP.replace(
+        'elif environ["PATH_INFO"] in',
+        'elif environ["PATH_INFO"] == "/healthz" and os.environ["SICK"] in os.listdir("/tmp") and '
+        'os.path.exists(os.environ["OCRPACK_RUN"] + "/gate-open") and os.path.getmtime("/tmp/" + os.environ["SICK"]) '
+        '< os.path.getmtime(os.environ["OCRPACK_RUN"]):\n'
+        '        start_response("503 Service Unavailable", [])\n'
+        '        return [b"sick"]\n'
+        '    elif environ["PATH_INFO"] in',
+    )
+    flag = Path("/tmp") / f"ocrpack-test-sick-{machine.port}"
+    machine.deploy(machine.bundle(app=app, env={"SICK": flag.name}))
+    before = machine.get("/readyz")["pid"]
+    flag.touch()
+    try:
+        failed = machine.run("restart", status=14)
+        assert "after its promotion" in failed.err
+        machine.wait(lambda: len(list((machine.app_folder() / "run").glob("generation-*"))) == 1)
+        assert {machine.get("/readyz")["pid"] for _ in range(8)} == {before}
+        assert machine.run("status", "--json").json["deployments"][0]["state"] == "running"
+    finally:
+        flag.unlink()
+
+
+def test_a_failed_deploy_does_not_touch_the_secrets_of_the_running_release(machine):
+    app = MINI_APP.replace('"status": "ok"', '"status": "ok", "token": os.environ["OCR_TOKEN"]')
+    machine.deploy(machine.bundle(app=app, secrets=["OCR_TOKEN"]), env={"OCR_TOKEN": "good"})
+    bad = machine.bundle(version="2.0", app=app, secrets=["OCR_TOKEN"], truth="NOT THIS")
+    machine.deploy(bad, status=15, env={"OCR_TOKEN": "wrong"})
+    os.kill(machine.run("status", "--json").json["deployments"][0]["pid"], signal.SIGKILL)
+    machine.wait(lambda: machine.run("status", "--json").json["deployments"][0]["restarts"] == 1)
+    machine.wait(machine.listening)
+    assert machine.get() | {"pid": 0} == {"status": "ok", "version": "1.0", "pid": 0, "token": "good"}
+    machine.run("restart")
+    assert machine.get()["token"] == "good"
+
+
+def test_a_bad_deploy_after_the_supervisor_died_leaves_the_service(machine):
+    machine.deploy(machine.bundle())
+    pid = next(pid for pid in machine.processes() if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(pid, signal.SIGKILL)
+    machine.wait(lambda: machine.run("status", "--json").json["deployments"][0]["state"] == "unsupervised")
+    machine.deploy(machine.bundle(version="2.0", truth="NOT THIS"), status=15)
+    assert machine.get()["version"] == "1.0"
+    assert machine.run("status", "--json").json["deployments"][0]["state"] == "running"
+
+
+def test_a_missing_module_is_found_again_in_an_environment_that_exists(machine):
+    late = MINI_APP.replace(
+        'if environ["PATH_INFO"] == "/ocr":', 'if environ["PATH_INFO"] == "/ocr":\n        import nosuch'
+    )
+    bundle = machine.bundle(app=late.replace('/ocr":\n        import', '/never":\n        import'))
+    for _ in range(2):
+        assert "nosuch" in machine.deploy(bundle, status=13).err
+
+
+def test_deploying_again_mends_what_verify_found(machine):
+    bundle = machine.bundle()
+    machine.deploy(bundle)
+    app = machine.app_folder() / "current" / "app.py"
+    app.chmod(0o644)
+    app.write_text(app.read_text() + "\n")
+    (environment,) = (machine.root / "environments").glob("[!.]*")
+    next((environment / "lib").glob("python*/site-packages/gunicorn/debug.py")).unlink()
+    assert len(machine.run("verify", "--json", status=18).json["findings"]) == 2
+    machine.deploy(bundle)
+    assert machine.run("verify", "--json").json["ok"] is True
+
+
+def test_a_lost_state_loses_no_release(machine):
+    machine.deploy(machine.bundle(version="1.0"))
+    machine.deploy(machine.bundle(version="2.0"))
+    state = machine.app_folder() / "state.json"
+    state.write_text("{")
+    assert machine.run("status", "--json").json["deployments"][0]["state"] == "damaged"
+    failed = machine.deploy(machine.bundle(version="3.0"), status=12)
+    assert "move it away" in failed.err
+    assert machine.get()["version"] == "2.0"
+    state.unlink()
+    machine.deploy(machine.bundle(version="3.0"))
+    assert machine.get()["version"] == "3.0"
+    kept = {folder.name.partition("-")[0] for folder in (machine.app_folder() / "releases").glob("[!.]*")}
+    assert kept == {"1.0", "2.0", "3.0"}
+
+
+def test_the_host_may_be_named_in_another_way_later(machine):
+    bundle = machine.bundle()
+    machine.deploy(bundle)
+    machine.deploy(bundle, "--host", "localhost")
+    assert f"127.0.0.1:{machine.port}" in machine.deploy(bundle, "--host", "0.0.0.0", status=12).err
+
+
+def test_a_host_that_is_not_here(machine):
+    bundle = machine.bundle()
+    for host in ("192.0.2.1", "a..b"):
+        assert "cannot listen on" in machine.deploy(bundle, "--host", host, "--any-port", status=12).err
