@@ -108,8 +108,9 @@ def findings(found: Iterable[Finding]) -> None:
 def fail(error: OcrpackError, *, as_json: bool) -> int:
     """Print an error and return its exit status."""
     if as_json:
-        print_json({**error.answer, "error": error.as_dict()})
-        return error.exit_code
+        with contextlib.suppress(OSError):  # else where results cannot be written, it is said on stderr
+            print_json({**error.answer, "error": error.as_dict()})
+            return error.exit_code
     with contextlib.suppress(OSError):
         findings(finding for finding in error.findings if finding.where or finding.message != error.message)
         say(f"error: {error.message}", style=_STYLES["error"])

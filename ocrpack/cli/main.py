@@ -72,12 +72,22 @@ def run(arguments: list[str]) -> int:
             InterruptedByUserError("interrupted", "what was begun is undone; run it again"), as_json=as_json
         )
     except (BrokenPipeError, console.ReaderGoneError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_stdout()
         return 0
     except _CommandLineError as error:
         return _usage(error, as_json=as_json)
     except Exception as error:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _let_go_of_stdout()
+            as_json = False
         return console.fail(_of_the_machine(error) or _unexpected(error, arguments), as_json=as_json)
+
+
+def _let_go_of_stdout() -> None:
+    """Drop what cannot be written, so that the interpreter does not try again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: BaseException, *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -188,8 +189,8 @@ def quarantine(deployment: Deployment, release: str, instance_tail: str, reason:
     folder = deployment.releases / release
     if not folder.exists():
         return None
-    evidence = deployment.failed / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{release}"
-    evidence.mkdir(parents=True)
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    evidence = Path(tempfile.mkdtemp(prefix=f"{moment}-{release}-", dir=deployment.failed))
     (evidence / "reason.txt").write_text(reason + "\n", encoding="utf-8")
     (evidence / "instance.log").write_text(instance_tail, encoding="utf-8")
     folder.chmod(0o755)

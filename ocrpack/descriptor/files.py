@@ -156,7 +156,7 @@ def _why_unmatched(folder: Path, pattern: str) -> str:
 
 
 def _ignores(folder: Path, name: str) -> tuple[GitIgnoreSpec, list[Finding]]:
-    """Read what is never packed, earlier bundles of that name among it; the lines of the folder's own file come last and have the last word."""
+    """Read what is never packed, earlier bundles of that name among it; the folder's own file has the last word."""
     file = folder / IGNORE_FILE
     findings: list[Finding] = []
     lines = [*DEFAULT_IGNORES, f"{name}-*.zip", f".{name}-*.partial"]

@@ -281,6 +281,17 @@ def test_what_the_machine_refuses_is_no_defect(machine):
         assert "defect" not in error["remedy"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_results_that_cannot_be_written(machine, unbuffered):
+    env = {**machine.env, "PYTHONUNBUFFERED": unbuffered}
+    for words in (["status", "--json"], ["validate", machine.source()]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(machine.argv(*words), env=env, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 12
+        assert done.stderr == "error: No space left on device\n  free some space\n"
+
+
 @pytest.mark.skipif(os.name == "nt" or not shutil.which("bash"), reason="a POSIX shell")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams(machine, closed):

@@ -511,10 +511,7 @@ def test_a_bad_deploy_after_the_supervisor_died_leaves_the_service(machine):
 
 
 def test_a_missing_module_is_found_again_in_an_environment_that_exists(machine):
-    late = MINI_APP.replace(
-        'if environ["PATH_INFO"] == "/ocr":', 'if environ["PATH_INFO"] == "/ocr":\n        import nosuch'
-    )
-    bundle = machine.bundle(app=late.replace('/ocr":\n        import', '/never":\n        import'))
+    bundle = machine.bundle(app=MINI_APP + "\n\ndef seldom():\n    import nosuch\n")
     for _ in range(2):
         assert "nosuch" in machine.deploy(bundle, status=13).err
 
