@@ -69,7 +69,8 @@ def run(arguments: list[str]) -> int:
         return console.fail(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return console.fail(
-            InterruptedByUserError("interrupted", "what was begun is undone; run it again"), as_json=as_json
+            InterruptedByUserError("interrupted", "`ocrpack status` shows where it stands; run the command again"),
+            as_json=as_json,
         )
     except (BrokenPipeError, console.ReaderGoneError):
         _let_go_of_stdout()

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ocrpack import journal as log
@@ -15,7 +14,7 @@ from ocrpack.deploy.check import Address, SampleResult
 from ocrpack.deploy.root import Deployment, Record, Root, remove_tree
 from ocrpack.deploy.switch import current_release, serve_current
 from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, PreflightError, Where
-from ocrpack.journal import Event, Journal
+from ocrpack.journal import Journal
 
 
 @dataclass(frozen=True)
@@ -168,15 +167,3 @@ def remove(root: Root, deployment: Deployment, lock_wait_s: float = 0) -> None:
     release.prune_blobs(root)
     with contextlib.suppress(PreflightError):  # another deployment's state is damaged: its environment must stay
         pipeline.prune_environments(root)
-
-
-def logs(
-    deployment: Deployment, query: log.Query, *, instance: bool, deploy: bool
-) -> tuple[list[tuple[Path, log.Parser]], list[Event]]:
-    """Return the logs asked for, to follow them, and their events so far."""
-    sources: list[tuple[Path, log.Parser]] = []
-    if deploy:
-        sources.append((deployment.deploy_log, log.parse_journal_line))
-    if instance:
-        sources.append((deployment.instance_log, log.parse_instance_line))
-    return sources, list(log.merged(sources, query))
