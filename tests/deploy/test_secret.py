@@ -28,16 +28,34 @@ def file(tmp_path):
 @given(
     st.dictionaries(
         st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True),
-        st.text(st.characters(exclude_categories=["Cs"])), min_size=1,
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=1,
     )
 )  # fmt: skip
 def test_what_is_stored_is_read(tmp_path, values):
     path = tmp_path / "stored.env"
+    path.unlink(missing_ok=True)
     secret.store(path, values)
     assert path.stat().st_mode & 0o777 == 0o600
     assert secret.read(path) == values
     assert secret.load(path, tuple(values)) == values
     assert secret.load(path, ()) == {}
+
+
+def test_an_older_release_keeps_its_secrets(tmp_path):
+    path = tmp_path / "stored.env"
+    secret.store(path, {"OLD": "1", "BOTH": "1"})
+    secret.store(path, {"NEW": "2", "BOTH": "2"})
+    assert secret.read(path) == {"OLD": "1", "NEW": "2", "BOTH": "2"}
+
+
+def test_what_no_variable_can_hold_is_refused(tmp_path):
+    path = tmp_path / "given.env"
+    path.write_text('TOKEN="a\\u0000b"\n')
+    path.chmod(0o600)
+    with pytest.raises(PreflightError, match="given"):
+        secret.read(path)
+    with pytest.raises(PreflightError, match="larger than"):
+        secret.gather(("TOKEN",), tmp_path / "none", None, {"TOKEN": "x" * 70_000})
 
 
 def test_storing_is_private_whatever_the_umask(tmp_path):
