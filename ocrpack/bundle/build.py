@@ -16,7 +16,7 @@ from typing import BinaryIO
 from ocrpack.bundle import guide, server, weights
 from ocrpack.bundle.archive import Archive, ArchiveWriter
 from ocrpack.bundle.manifest import MANIFEST, Entry, Manifest, Role, check_paths, order
-from ocrpack.bundle.stream import Hasher, Progress
+from ocrpack.bundle.stream import Hasher, Progress, written_back
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, Source, load, load_source, requirement_files, select
 from ocrpack.errors import BundleError, ConflictError, DescriptorError, Finding, PreflightError, Where, explained_io
 from ocrpack.journal import append, timestamp
@@ -207,9 +207,10 @@ def _write(
     with _unnamed_file(target) as (file, publish), Hasher() as hasher:
         writer = ArchiveWriter(file, hasher)
         entries: dict[str, Entry] = {}
-        for part in parts:
-            with part.open() as content:
-                entries[part.path] = writer.add(part.path, part.role, content, part.size, listener.progress)
+        with written_back(file.fileno()):
+            for part in parts:
+                with part.open() as content:
+                    entries[part.path] = writer.add(part.path, part.role, content, part.size, listener.progress)
         resolved = _with_digests(source, entries)
         packed_weights = tuple(entries[weight.path] for weight in resolved.model.weights)
         runs_alone = _has_main(source, entries)

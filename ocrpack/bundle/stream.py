@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
+import threading
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 CHUNK = 1 << 20
 BUFFERS = 4
+_WRITE_BACK_EVERY_S = 0.3
 
 Progress = Callable[[int], None]
 Readable = io.RawIOBase | io.BufferedIOBase
@@ -35,6 +39,34 @@ class Digests:
     sha256: str
     crc32: int
     size: int
+
+
+@contextlib.contextmanager
+def written_back(handle: int) -> Iterator[None]:
+    """Bring a file to disk while the block still writes to it, and wholly before this returns.
+
+    Waiting for the disk thus runs beside the hashing, instead of after it.
+
+    Raises:
+        OSError: the disk failed or is full.
+    """
+    over = threading.Event()
+
+    def write_back() -> None:
+        with contextlib.suppress(OSError):  # the last fsync meets the same fault, and tells
+            while not over.wait(_WRITE_BACK_EVERY_S):
+                os.fdatasync(handle)
+
+    helper = threading.Thread(target=write_back, name="write-back")
+    if hasattr(os, "fdatasync"):
+        helper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if helper.ident is not None:
+            helper.join()
+    os.fsync(handle)
 
 
 class Hasher:
