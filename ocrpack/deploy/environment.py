@@ -161,13 +161,17 @@ def find(root: Root, name: str) -> Environment | None:
     return Environment(folder) if (folder / _READY).exists() and (folder / "bin" / "python").exists() else None
 
 
+def _open_lock(root: Root, name: str, purpose: str) -> int:
+    root.environments.mkdir(parents=True, exist_ok=True)
+    return os.open(root.environments / f".{name}.{purpose}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
 @contextlib.contextmanager
 def held(root: Root, name: str) -> Iterator[None]:
     """Keep others from pruning an environment that a deploy needs and no state names yet."""
     import fcntl
 
-    root.environments.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root.environments / f".{name}.use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    handle = _open_lock(root, name, "use")
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield
@@ -201,7 +205,6 @@ def ensure(
         EnvironmentSetupError: the installer failed or did not end within the deadline; its last lines are in the error.
     """
     folder = root.environments / name
-    root.environments.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(root, name, deadline_s):
         whole = find(root, name)
         if whole is not None:
@@ -256,7 +259,7 @@ def _install(
 def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
     import fcntl
 
-    handle = os.open(root.environments / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    handle = _open_lock(root, name, "make")
     try:
         deadline = time.monotonic() + deadline_s
         while True:
@@ -301,7 +304,7 @@ def prune(root: Root, used: set[str]) -> list[str]:
     for folder in root.environments.iterdir() if root.environments.is_dir() else ():
         if not folder.is_dir() or folder.name in used:
             continue
-        handle = os.open(root.environments / f".{folder.name}.use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        handle = _open_lock(root, folder.name, "use")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocrpack.bundle import MANIFEST, Archive, Entry, Hasher, Manifest, parse_manifest
-from ocrpack.deploy.root import STAGING, Deployment, Root, fsync_folder, remove_tree
+from ocrpack.deploy.root import STAGING, Deployment, Root, fsync, remove_tree
 from ocrpack.errors import BundleError, Finding, Where
 
 _FILE_MODE, _FOLDER_MODE = 0o444, 0o555
@@ -46,7 +46,7 @@ def unpack(archive: Archive, root: Root, deployment: Deployment, progress: Calla
         else:
             (deployment.releases / f"{_UNPROVEN}{name}").touch()
         staging.rename(release)
-        fsync_folder(deployment.releases)
+        fsync(deployment.releases)
     except BaseException:
         remove_tree(staging)
         raise
@@ -76,23 +76,15 @@ def _write_files(archive: Archive, root: Root, staging: Path, progress: Callable
             files.append(target)
     for file in files:
         file.chmod(_FILE_MODE)
-        _fsync(file)
+        fsync(file)
     for folder in sorted(folders, reverse=True):
-        fsync_folder(folder)
+        fsync(folder)
         folder.chmod(_FOLDER_MODE)
 
 
 def _write(archive: Archive, entry: Entry, target: Path, hasher: Hasher, progress: Callable[[int], None]) -> None:
     with target.open("xb", buffering=0) as file:
         _refuse(archive, archive.copy(entry, file, hasher, progress))
-
-
-def _fsync(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _link_blob(
@@ -121,7 +113,7 @@ def _link_blob(
         partial.replace(blob)
     finally:
         partial.unlink(missing_ok=True)
-    fsync_folder(root.blobs)
+    fsync(root.blobs)
 
 
 def _drop_rotten_blobs(root: Root, manifest: Manifest) -> None:

@@ -143,7 +143,7 @@ class Deployment:
         link.unlink(missing_ok=True)
         link.symlink_to(Path("releases") / release)
         link.replace(self.folder / "current")
-        fsync_folder(self.folder)
+        fsync(self.folder)
 
     def load_state(self) -> State:
         """Read `state.json`; a deployment without one is stopped.
@@ -287,12 +287,12 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    fsync(path.parent)
 
 
-def fsync_folder(folder: Path) -> None:
-    """Bring a folder's entries to disk."""
-    handle = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Bring a file's content, or a folder's entries, to disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
