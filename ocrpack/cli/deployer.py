@@ -257,7 +257,7 @@ def restart(
     name: Name = None, root: RootFolder = None, lock_wait: LockWait = 0, dry_run: DryRun = False,
     json: Json = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Replace a deployment's processes by new ones, with no request lost.
+    """Replace a deployment's processes by new ones, which take over once they are proven.
 
     Example: ocrpack restart tesseract
     """

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ class Supervisor:
             raise OcrpackError(f"no generation {request['number']}")
         return generation
 
-    def _start(self, number: int, release: str, launch: Launch, secrets: dict[str, str]) -> Generation:
+    def _start(self, number: int, release: str, launch: Launch, secrets: Mapping[str, str]) -> Generation:
         generation = start(self._deployment, number, release, launch, self._public, secrets)
         identity = process.identify(generation.process.pid)
         if identity is not None:
@@ -162,9 +162,7 @@ class Supervisor:
                 return
             pause = min(pause * 2, LONGEST_PAUSE_S)
             try:
-                successor = self._start(
-                    generation.number, generation.release, generation.launch, dict(generation.secrets)
-                )
+                successor = self._start(generation.number, generation.release, generation.launch, generation.secrets)
             except (OcrpackError, OSError) as error:
                 self._note(f"{generation.release} could not be started again: {error}", "error")
                 continue
