@@ -99,10 +99,10 @@ class Journal:
             self._listener(line)
 
     @contextlib.contextmanager
-    def command(self, what: str, release: str) -> Iterator[None]:
-        """Frame a command with `begin` and exactly one `end`, which tells whether it is done."""
+    def command(self, what: str, release: str, **data: Any) -> Iterator[None]:
+        """Frame a command with `begin`, which holds `data`, and exactly one `end`, which tells whether it is done."""
         begin = time.monotonic()
-        self.write("begin", what, release=release)
+        self.write("begin", what, release=release, **data)
         try:
             yield
         except BaseException as error:

@@ -29,8 +29,9 @@ FLOORS = {
 }
 """What each part may import of the others; `__init__` stands for the version alone."""
 STAGES = [
-    "process", "root", "instance_log", "gate", "release", "environment", "secret", "generation", "control",
-    "supervisor", "check", "revision", "switch", "preflight", "pipeline", "operate",
+    "process", "root", "lock", "instance_log", "gate", "release", "environment", "secret", "generation", "probe",
+    "fleet", "supervisor", "control", "look", "check", "revision", "trial", "switch", "recover", "preflight", "hook",
+    "pipeline", "operate",
 ]  # fmt: skip
 """The stages of a deploy: each may import those before it."""
 APP_MAY = {

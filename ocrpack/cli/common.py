@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrpack.errors import UsageError
+from ocrpack.errors import PreflightError, UsageError
 from ocrpack.journal import timestamp
+
+if TYPE_CHECKING:
+    from ocrpack.deploy.root import Root
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no prose.")]
@@ -47,3 +51,18 @@ def moment(text: str | None, now: float | None = None) -> str:
         return timestamp(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError):
         raise UsageError(f"{text!r} is no time", "write 30s, 10m, 1h, 2d, or 2026-01-31T08:00") from None
+
+
+def find_root(path: Path | None) -> Root:
+    """Return the root that is asked for, else the default one.
+
+    Raises:
+        PreflightError: this is Windows.
+    """
+    if sys.platform == "win32":
+        raise PreflightError(
+            "this command runs on Linux and macOS", "on Windows, follow SETUP.md in the bundle, or use WSL"
+        )
+    from ocrpack.deploy.root import Root, default_root
+
+    return Root((path or default_root()).expanduser().absolute())

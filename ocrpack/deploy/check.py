@@ -2,123 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import mimetypes
 import secrets
-import socket
-import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrpack.deploy.generation import short_address
+from ocrpack.deploy.probe import Address, Answer, request
 from ocrpack.descriptor import Descriptor, Endpoint, Sample
 from ocrpack.errors import BootError, Finding, Where
 
 _PROBE_S = 5.0
 _POLL_S = 0.03
-_MAX_ANSWER = 64 << 20
 _GRACE_S = 5.0
 _TEXT_KEYS = ("text", "extracted_text", "response_message")
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where an app answers: a Unix socket, or a host and port."""
-
-    host: str = "localhost"
-    port: int = 0
-    unix: Path | None = None
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return "the private socket" if self.unix else f"http://{host}:{self.port}"
-
-    @property
-    def reachable(self) -> Address:
-        """The address to connect to, where an address that listens on all interfaces is none."""
-        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port, self.unix)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with short_address(self._path) as address:
-            self.sock.connect(address)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; `seconds` from the first byte sent to the last one read."""
-
-    status: int
-    body: bytes
-    content_type: str
-    seconds: float
-
-
-def request(
-    address: Address, endpoint: Endpoint, timeout_s: float, body: bytes = b"", content_type: str = ""
-) -> Answer:
-    """Send one request.
-
-    Raises:
-        OSError: no connection, or no whole answer within `timeout_s` seconds, however slowly it trickles.
-        http.client.HTTPException: what came back is not HTTP.
-    """
-    begin = time.monotonic()
-    connection = (
-        _UnixConnection(address.unix, timeout_s)
-        if address.unix
-        else http.client.HTTPConnection(address.reachable.host, address.port, timeout=timeout_s)
-    )
-    try:
-        headers = {"Connection": "close", "Accept": "application/json", "User-Agent": "ocrpack"}
-        if content_type:
-            headers["Content-Type"] = content_type
-        connection.connect()
-        with _cut_off(connection.sock, timeout_s):
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer without reading the body
-                connection.request(endpoint.method, endpoint.path, body or None, headers)
-            answer = connection.getresponse()
-            data = answer.read(_MAX_ANSWER)
-        return Answer(answer.status, data, answer.getheader("Content-Type", ""), time.monotonic() - begin)
-    finally:
-        connection.close()
-
-
-@contextlib.contextmanager
-def _cut_off(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """Break the connection when the block takes longer than that."""
-    over = threading.Event()
-
-    def cut() -> None:
-        over.set()
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, cut)
-    timer.start()
-    try:
-        yield
-    except (OSError, http.client.HTTPException):
-        if over.is_set():
-            raise TimeoutError(f"no whole answer within {seconds:g} s") from None
-        raise
-    finally:
-        timer.cancel()
-    if over.is_set():
-        raise TimeoutError(f"no whole answer within {seconds:g} s")
 
 
 def wait_until_ready(
@@ -140,7 +42,7 @@ def wait_until_ready(
         if status is not None:
             raise BootError(f"the app ended with status {status} after {spent:.1f} s", remedy)
         try:
-            answer = request(address, probe, min(_PROBE_S, boot_seconds - spent + 0.1))
+            answer = request(address, probe.path, min(_PROBE_S, boot_seconds - spent + 0.1))
             if answer.status == 200:
                 return time.monotonic() - begin
             last = f"{probe.path} answered {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}"
@@ -213,7 +115,7 @@ def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: S
         return failed(f"the truth in {sample.text_file} is not UTF-8")
     begin = time.monotonic()
     try:
-        answer = request(address, endpoint, sample.max_seconds + _GRACE_S, body, content_type)
+        answer = request(address, endpoint.path, sample.max_seconds + _GRACE_S, endpoint.method, body, content_type)
         text, problem = _text_of(answer)
         seconds = answer.seconds
     except (OSError, http.client.HTTPException) as error:
@@ -265,7 +167,7 @@ def health(address: Address, descriptor: Descriptor) -> list[Finding]:
         if endpoint is None:
             continue
         try:
-            answer = request(address, endpoint, _PROBE_S)
+            answer = request(address, endpoint.path, _PROBE_S)
             problem = "" if answer.status == 200 else f"answered {answer.status}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"did not answer: {error or type(error).__name__}"

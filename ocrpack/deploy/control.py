@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -9,18 +10,19 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import closing
 from typing import Any
 
 from ocrpack.deploy import process
-from ocrpack.deploy.generation import bind_unix, short_address
+from ocrpack.deploy.generation import adopt, bind_unix, left_running, short_address, take_listener
 from ocrpack.deploy.root import Deployment
 from ocrpack.errors import BootError, PreflightError
 from ocrpack.shell import spawn
 
 _BACKLOG = 2048
-_ANSWER_S = 120.0
 _CONNECT_S = 10.0
+_ANSWER_S = 30.0
+_LONG, _LONGEST_S = {"settle", "stop", "discard"}, 3700.0
+"""Requests that wait for generations to drain, and more than the longest drain deadline of a descriptor."""
 
 
 class PortTakenError(PreflightError):
@@ -38,7 +40,8 @@ class Control:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what the supervisor never read
+            self._file.close()
         self._connection.close()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -47,6 +50,7 @@ class Control:
         Raises:
             BootError: the supervisor refused, or is gone.
         """
+        self._connection.settimeout(_LONGEST_S if do in _LONG else _ANSWER_S)
         try:
             self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             self._file.flush()
@@ -62,7 +66,12 @@ class Control:
 
 
 def connect(deployment: Deployment) -> Control | None:
-    """Return a connection to the deployment's supervisor, or None when none runs or it is about to end."""
+    """Return a connection to the deployment's supervisor, or None when none runs or it is about to end.
+
+    Raises:
+        PreflightError: the deployment is another user's.
+        BootError: the supervisor is there and does not answer.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_CONNECT_S)
     try:
@@ -76,20 +85,15 @@ def connect(deployment: Deployment) -> Control | None:
     except OSError:
         connection.close()
         return None
-    connection.settimeout(_ANSWER_S)
     supervisor = Control(connection)
     try:
         supervisor.ask("status")
-    except BootError:
+    except BootError as error:
         supervisor.__exit__()
+        if isinstance(error.__cause__, TimeoutError):
+            raise
         return None
     return supervisor
-
-
-def leftovers(deployment: Deployment) -> list[process.Identity]:
-    """Return the masters that a killed supervisor left running."""
-    found = (process.load(run / "process.json") for run in deployment.run.glob("generation-*"))
-    return [identity for identity in found if identity is not None and identity.alive]
 
 
 def stop_supervisor(deployment: Deployment) -> bool:
@@ -99,18 +103,13 @@ def stop_supervisor(deployment: Deployment) -> bool:
         with supervisor:
             identity = process.identify(supervisor.ask("status")["pid"])
             supervisor.ask("stop")
-        _wait_for_end([] if identity is None else [identity])
-    left = leftovers(deployment)
-    for identity in left:
-        identity.kill_group()
-    _wait_for_end(left)
+        deadline = time.monotonic() + _CONNECT_S
+        while identity is not None and identity.alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+    left = adopt(deployment)
+    for generation in left:
+        generation.leave()
     return supervisor is not None or bool(left)
-
-
-def _wait_for_end(identities: list[process.Identity]) -> None:
-    deadline = time.monotonic() + _CONNECT_S
-    while any(identity.alive for identity in identities) and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def bind(host: str, port: int, wait_s: float = 0) -> socket.socket:
@@ -165,7 +164,8 @@ def holder_of(port: int) -> str:
 def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iterable[str] = ()) -> Control:
     """Connect to the deployment's supervisor, after starting one that owns the public address where none runs.
 
-    It outlives this process. The variables in `hidden` are left out of its environment.
+    Generations that outlived an earlier supervisor give it their listener and go on. It outlives this process. The
+    variables in `hidden` are left out of its environment.
 
     Raises:
         PreflightError: the address is taken.
@@ -174,19 +174,33 @@ def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iter
     supervisor = connect(deployment)
     if supervisor is not None:
         return supervisor
-    ended = stop_supervisor(deployment)
-    return _start_supervisor(deployment, bind(host, port, _CONNECT_S if ended else 0), hidden)
+    listener = _inherited_listener(deployment, port)
+    if listener is None:
+        ended = stop_supervisor(deployment)
+        listener = bind(host, port, _CONNECT_S if ended else 0)
+    return _start_supervisor(deployment, listener, hidden)
+
+
+def _inherited_listener(deployment: Deployment, port: int) -> socket.socket | None:
+    """Return the public listener from a generation that outlived its supervisor."""
+    for generation in left_running(deployment):
+        listener = take_listener(generation)
+        if listener is not None:
+            if listener.getsockname()[1] == port:
+                return listener
+            listener.close()
+    return None
 
 
 def _start_supervisor(deployment: Deployment, listener: socket.socket, hidden: Iterable[str]) -> Control:
     with short_address(deployment.control) as address:
         control = bind_unix(address)
-    environment = {name: value for name, value in os.environ.items() if name not in set(hidden)}
+    environment = {name: value for name, value in os.environ.items() if name not in {*hidden, process.COMMAND}}
     argv = [sys.executable, "-m", "ocrpack.deploy.supervisor", deployment.root, deployment.name]
     descriptors = (listener.fileno(), control.fileno())
     log = os.open(deployment.supervisor_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
-        with closing(control), closing(listener):
+        with contextlib.closing(control), contextlib.closing(listener):
             spawn(
                 [*argv, str(descriptors[0]), str(descriptors[1])],
                 cwd=deployment.folder,

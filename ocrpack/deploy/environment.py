@@ -74,6 +74,11 @@ class Environment:
         return self.folder / "bin" / "python"
 
     @property
+    def programs(self) -> Path:
+        """Where its programs are."""
+        return self.folder / "bin"
+
+    @property
     def pycache(self) -> Path:
         """Where its processes keep compiled modules, so that releases stay as they were unpacked."""
         return self.folder / "pycache"

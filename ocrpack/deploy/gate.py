@@ -1,23 +1,26 @@
 """What runs inside a generation: gunicorn's configuration and the gate that keeps the public socket shut.
 
 gunicorn gets this file by its path (`-c gate.py`), in an environment where ocrpack is not installed, so it needs
-the standard library and gunicorn alone. Each worker starts with the private listener; once the file `gate-open`
-is in the run folder it accepts on the public listener too, and says so with a file `accepting-PID` beside it.
+the standard library and gunicorn alone. Each worker starts with the private listener; while the file `gate-open`
+is in the run folder it accepts on the public listener too, and says so with a file `accepting-PID` beside it. The
+master gives the public listener to whoever asks on `handover.sock`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.02
+LINGER_SECONDS = 2.0
 
 _plan: dict[str, Any] = json.loads(os.environ.pop("OCRPACK_GENERATION"))
 _run = Path(_plan["run"])
@@ -30,17 +33,35 @@ def _read_secrets(descriptor: int) -> None:
 
 
 def is_open() -> bool:
-    """Tell whether this generation is promoted."""
+    """Tell whether this generation is to take public connections."""
     return (_run / "gate-open").exists()
 
 
-def acknowledge() -> None:
-    """Tell the supervisor that this worker accepts public connections."""
-    (_run / f"accepting-{os.getpid()}").touch()
+def acknowledge(accepting: bool) -> None:
+    """Tell the supervisor whether this worker accepts public connections."""
+    mark = _run / f"accepting-{os.getpid()}"
+    if accepting:
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
 
 
 def _loaded(pid: int) -> Path:
     return _run / f"loaded-{pid}"
+
+
+def when_ready(server: Any) -> None:
+    """Begin to give the public listener to whoever asks, so that it outlives the supervisor (called in the master)."""
+    asked = socket.socket(fileno=_plan["handover_fd"])
+    public = server.LISTENERS[1]
+
+    def give() -> None:
+        while True:
+            connection, _ = asked.accept()
+            with connection, contextlib.suppress(OSError, ValueError):  # it closes the listener when it ends
+                socket.send_fds(connection, [b"!"], [public.fileno()])
+
+    in_background(give)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -53,14 +74,17 @@ def child_exit(server: Any, worker: Any) -> None:
 
     gunicorn does so for workers that end with its own status for a failed boot, and starts all others again for ever.
     """
-    if not _loaded(worker.pid).exists() and not is_open():
+    had_loaded = _loaded(worker.pid).exists()
+    _loaded(worker.pid).unlink(missing_ok=True)
+    (_run / f"accepting-{worker.pid}").unlink(missing_ok=True)
+    if not had_loaded and not (_run / "served").exists():
         from gunicorn.errors import HaltServer
 
         raise HaltServer("a worker ended before it had loaded the app", 3)
 
 
 def in_background(target: Callable[[], None]) -> None:
-    """Run a function in a thread that does not keep the worker alive."""
+    """Run a function in a thread that does not keep its process alive."""
     threading.Thread(target=target, daemon=True, name="ocrpack-gate").start()
 
 
@@ -72,26 +96,33 @@ def _wsgi_worker() -> Any:
     from gunicorn.workers.gthread import ThreadWorker
 
     class GatedThreadWorker(ThreadWorker):
-        """gunicorn's thread worker; the public listener joins its poller through its own method queue."""
+        """gunicorn's thread worker; the public listener joins and leaves its poller through its own method queue.
+
+        When it ends, it answers kept-alive connections with `Connection: close` for a while by itself.
+        """
 
         def run(self) -> None:
             self.sockets, self._public = self.sockets[:1], self.sockets[1:]
-            in_background(self._join_when_open)
+            self._private = self.sockets
+            in_background(self._follow_gate)
             super().run()
 
-        def _join_when_open(self) -> None:
-            while not is_open():
+        def _follow_gate(self) -> None:
+            accepts = False
+            while True:
+                if is_open() != accepts:
+                    accepts = not accepts
+                    self.method_queue.defer(self._turn, accepts)
                 time.sleep(POLL_SECONDS)
-            self.method_queue.defer(self._join)
 
-        def _join(self) -> None:
+        def _turn(self, accepts: bool) -> None:
             if not self.alive:
                 return
             accepting = self._accepting
             self.set_accept_enabled(False)
-            self.sockets = self.sockets + self._public
+            self.sockets = self._private + (self._public if accepts else [])
             self.set_accept_enabled(accepting)
-            acknowledge()
+            acknowledge(accepts)
 
     return GatedThreadWorker
 
@@ -103,31 +134,43 @@ def _asgi_worker() -> Any:
     from uvicorn_worker import UvicornWorker
 
     class GatedServer(Server):
-        """uvicorn's server; startup opens the private socket, the public one follows when the gate opens."""
+        """uvicorn's server; startup opens the private socket, the public one opens and closes with the gate."""
 
         public: tuple[Any, ...] = ()
+        beat: Callable[[], None]
 
         async def startup(self, sockets: Any = None) -> None:
             self.public = tuple(sockets[1:])
             await super().startup(sockets[:1])
-            self._joining = asyncio.ensure_future(self._join_when_open())
+            self._following = asyncio.ensure_future(_follow_gate(self._open_public))
 
-        async def _join_when_open(self) -> None:
-            while not is_open():
-                await asyncio.sleep(POLL_SECONDS)
+        async def _open_public(self) -> list[Any]:
             config = self.config
 
             def protocol() -> Any:
                 kind: Any = config.http_protocol_class
                 return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)
 
-            for listener in self.public:
-                duplicate = socket.fromfd(listener.fileno(), listener.family, listener.type)
-                server = await asyncio.get_running_loop().create_server(
-                    protocol, sock=duplicate, ssl=config.ssl, backlog=config.backlog
-                )
-                self.servers.append(server)
-            acknowledge()
+            loop = asyncio.get_running_loop()
+            return [
+                await loop.create_server(protocol, sock=_duplicate(listener), ssl=config.ssl, backlog=config.backlog)
+                for listener in self.public
+            ]
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            """End as uvicorn does, after a while in which every answer says `Connection: close`."""
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            for server in self.servers:
+                server.close()
+            closing = [*self.server_state.default_headers, (b"connection", b"close")]
+            self.server_state.default_headers = closing
+            for connection in self.server_state.connections:
+                cycle = getattr(connection, "cycle", None)
+                if cycle is not None:
+                    cycle.default_headers = closing
+            await _linger(lambda: not self.server_state.connections, self.beat)
+            await super().shutdown(sockets)
 
     class GatedUvicornWorker(UvicornWorker):
         """uvicorn's gunicorn worker around the gated server."""
@@ -135,6 +178,7 @@ def _asgi_worker() -> Any:
         async def _serve(self) -> None:
             self.config.app = self.wsgi
             server = GatedServer(config=self.config)
+            server.beat = self.notify
             self._install_sigquit_handler()
             await server.serve(sockets=self.sockets)
             if not server.started:
@@ -150,24 +194,32 @@ def _aiohttp_worker() -> Any:
     from aiohttp.worker import GunicornWebWorker
 
     class GatedWebWorker(GunicornWebWorker):
-        """aiohttp's gunicorn worker; a second site on the same runner opens with the gate."""
+        """aiohttp's gunicorn worker, with a loop of its own that opens and closes the public socket with the gate."""
 
         async def _run(self) -> None:
-            self.sockets, public = self.sockets[:1], self.sockets[1:]
             app = self.wsgi if isinstance(self.wsgi, web.Application) else await self.wsgi()
-            runner = app if isinstance(app, web.AppRunner) else self._runner(app)
+            self._runner = app if isinstance(app, web.AppRunner) else self._runner_of(app)
+            self._runner.app.on_response_prepare.append(self._say_close)
+            await self._runner.setup()
+            private, public = self.sockets[:1], self.sockets[1:]
+            servers = await self._listen(private)
+            following = asyncio.ensure_future(_follow_gate(lambda: self._listen(public)))
+            self.booted = True
+            while self.alive and self.ppid == os.getppid() and not self._is_used_up():
+                self.notify()
+                await self._wait_next_notify()
+            self.alive = False
+            following.cancel()
+            await asyncio.wait([following])
+            for server in servers:
+                server.close()
+            await _linger(lambda: not self._runner.server.connections, self.notify)
+            await self._runner.cleanup()
 
-            async def same_runner() -> Any:
-                return runner
+        def _is_used_up(self) -> bool:
+            return bool(self.max_requests) and self._runner.server.requests_count > self.max_requests
 
-            self.wsgi = same_runner
-            joining = asyncio.ensure_future(self._join_when_open(runner, public))
-            try:
-                await super()._run()
-            finally:
-                joining.cancel()
-
-        def _runner(self, app: Any) -> Any:
+        def _runner_of(self, app: Any) -> Any:
             return web.AppRunner(
                 app,
                 logger=self.log,
@@ -176,16 +228,49 @@ def _aiohttp_worker() -> Any:
                 shutdown_timeout=self.cfg.graceful_timeout * 0.95,
             )
 
-        async def _join_when_open(self, runner: Any, public: Any) -> None:
-            while not is_open():
-                await asyncio.sleep(POLL_SECONDS)
-            while runner.server is None:
-                await asyncio.sleep(POLL_SECONDS)
-            for listener in public:
-                await web.SockSite(runner, listener.sock).start()
-            acknowledge()
+        async def _listen(self, listeners: list[Any]) -> list[Any]:
+            loop = asyncio.get_running_loop()
+            return [await loop.create_server(self._runner.server, sock=_duplicate(one.sock)) for one in listeners]
+
+        async def _say_close(self, request: Any, response: Any) -> None:
+            if not self.alive:
+                response.force_close()
+                response.headers["Connection"] = "close"
 
     return GatedWebWorker
+
+
+async def _follow_gate(open_public: Callable[[], Awaitable[list[Any]]]) -> None:
+    """Listen on the public socket while the gate is open; connections that are there stay when it closes."""
+    import asyncio
+
+    servers: list[Any] = []
+    try:
+        while True:
+            if is_open() != bool(servers):
+                for server in servers:
+                    server.close()
+                servers = [] if servers else await open_public()
+                acknowledge(bool(servers))
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        for server in servers:
+            server.close()
+
+
+async def _linger(done: Callable[[], bool], beat: Callable[[], None]) -> None:
+    """Wait until no connection is left, but not longer than a client may idle before its next request."""
+    import asyncio
+
+    end = time.monotonic() + LINGER_SECONDS
+    while time.monotonic() < end and not done():
+        beat()
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _duplicate(listener: Any) -> socket.socket:
+    """Return another handle of a listener, since asyncio closes the one that it is given."""
+    return socket.fromfd(listener.fileno(), listener.family, listener.type)
 
 
 # gunicorn reads the names below as its settings.
@@ -195,6 +280,8 @@ workers = _plan["workers"]
 threads = _plan["threads"] if _plan["interface"] == "wsgi" else 1
 timeout = _plan["request_seconds"]
 graceful_timeout = _plan["drain_seconds"]
+max_requests = _plan["max_requests"]
+max_requests_jitter = _plan["max_requests"] // 10
 keepalive = 15
 worker_tmp_dir = _plan["run"]
 control_socket_disable = True

@@ -1,4 +1,9 @@
-"""Start and end the processes of one release."""
+"""Start, find again and end the processes of one release.
+
+Everything about a generation stands in its run folder, so that a supervisor can take over what an earlier one
+started: `generation.json` (what it is), `private.sock`, `handover.sock` (where its master gives the public listener
+away), `output` (the FIFO that its log writer reads), `gate-open`, and a home folder for the app.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +18,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from subprocess import Popen, TimeoutExpired
 
+from ocrpack.deploy.process import Adopted, Child, Identity, Master, started_with
 from ocrpack.deploy.root import Deployment, Launch
 from ocrpack.shell import spawn
 
-DRAIN_S = 30.0
 _GATE = Path(__file__).with_name("gate.py")
 _LOG_WRITER_END_S = 5
+_UNPROMOTED_DRAIN_S = 5.0
+_KILL_MARGIN_S = 3.0
+_HANDOVER_S = 5.0
+_RECORD = "generation.json"
+_MARK = "OCRPACK_RUN"
 _LONGEST_SOCKET_PATH = 100
 _INHERITED = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "USER", "LOGNAME")
 
@@ -60,40 +69,101 @@ class Generation:
     release: str
     launch: Launch
     run: Path
-    process: Popen[bytes]
     started: float
-    secrets: Mapping[str, str]
-    resources: contextlib.ExitStack
+    master: Master
+    writer: Master
     gone: bool = False
 
     @property
     def private(self) -> Path:
-        """The private socket, where the generation answers before its gate opens."""
+        """The private socket, where the generation answers whether its gate is open or not."""
         return self.run / "private.sock"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may take public connections."""
+        return (self.run / "gate-open").exists()
 
     def open_gate(self) -> None:
         """Let the workers accept public connections."""
+        (self.run / "served").touch()
         (self.run / "gate-open").touch()
 
-    def accepting(self) -> bool:
-        """Tell whether every worker said that it accepts public connections."""
-        return len(list(self.run.glob("accepting-*"))) >= self.launch.workers
+    def close_gate(self) -> None:
+        """Let the workers accept no more public connections; those that are there go on."""
+        (self.run / "gate-open").unlink(missing_ok=True)
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the master."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+    def accepting(self) -> int:
+        """Return how many workers say that they accept public connections."""
+        return len(list(self.run.glob("accepting-*")))
+
+    def leave(self) -> bool:
+        """Let it finish its requests and end, in its drain deadline, and return whether it had to be killed."""
+        self.master.identity.signal(signal.SIGTERM)
+        deadline = self.launch.drain_seconds if (self.run / "served").exists() else _UNPROMOTED_DRAIN_S
+        begin = time.monotonic()
+        self.master.wait(deadline + _KILL_MARGIN_S)  # gunicorn ends its workers by force at the deadline itself
+        forced = time.monotonic() - begin >= deadline
+        self.kill()
+        return forced
+
+    def outlive_master(self) -> None:
+        """Let the workers of a dead master finish their requests, in the drain deadline, then kill the rest."""
+        deadline = time.monotonic() + self.launch.drain_seconds
+        while any(self._processes()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self.kill()
+
+    def _processes(self) -> Iterator[Identity]:
+        return started_with(_MARK, str(self.run))
 
     def kill(self) -> None:
-        """Kill whatever is left of the generation's process group, and remove its run folder; once only."""
+        """Kill whatever is left of it, daemons of the app included, and remove its run folder; once only."""
         if self.gone:
             return
         self.gone = True
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.resources.close()
+        self.master.identity.kill_group()
+        _kill_all(self.run)
+        self.master.wait(_LOG_WRITER_END_S)
+        if self.writer.wait(_LOG_WRITER_END_S) is None:
+            self.writer.identity.kill_group()
         shutil.rmtree(self.run, ignore_errors=True)
+
+    def keep_log(self, deployment: Deployment) -> None:
+        """Start another log writer if the one that was there is dead."""
+        if self.writer.ended() is not None and self.master.ended() is None:
+            handle = os.open(self.run / "output", os.O_RDONLY | os.O_NONBLOCK)
+            os.set_blocking(handle, True)
+            try:
+                self.writer = _start_writer(deployment, self.release, handle)
+            finally:
+                os.close(handle)
+            self.record()
+
+    def record(self) -> None:
+        """Write down what it is, for a later supervisor."""
+        document = {
+            "number": self.number,
+            "release": self.release,
+            "launch": asdict(self.launch),
+            "started": self.started,
+            "master": asdict(self.master.identity),
+            "writer": asdict(self.writer.identity),
+        }
+        fresh = self.run / f"{_RECORD}.new"
+        fresh.write_text(json.dumps(document), encoding="utf-8")
+        fresh.replace(self.run / _RECORD)
+
+
+def _kill_all(run: Path) -> None:
+    """Kill every process that was started for a run folder; new ones may appear while that goes on."""
+    for _ in range(10):
+        left = list(started_with(_MARK, str(run)))
+        if not left:
+            return
+        for identity in left:
+            identity.signal(signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def start(
@@ -111,60 +181,64 @@ def start(
     run = deployment.run / f"generation-{number}"
     shutil.rmtree(run, ignore_errors=True)
     (run / "home").mkdir(parents=True)
-    resources = contextlib.ExitStack()
-    folder = deployment.releases / release
-    private = bind_unix(resources.enter_context(short_address(run / "private.sock")))
-    secrets_end = _pipe_holding(json.dumps(dict(secrets)).encode()) if secrets else None
-    output_end, output = os.pipe()
+    os.mkfifo(run / "output", 0o600)
+    with contextlib.ExitStack() as handles:
+        private, handover = (
+            handles.enter_context(contextlib.closing(bind_unix(handles.enter_context(short_address(run / name)))))
+            for name in ("private.sock", "handover.sock")
+        )
+        secrets_end = _pipe_holding(json.dumps(dict(secrets)).encode()) if secrets else None
+        # The app holds both ends of its output, so that it never writes to a broken pipe.
+        output = os.open(run / "output", os.O_RDWR)
+        output_end = os.open(run / "output", os.O_RDONLY)
+        passed = [private.fileno(), public.fileno(), handover.fileno()]
+        for handle in (output, output_end, *([] if secrets_end is None else [secrets_end])):
+            handles.callback(os.close, handle)
+        plan = {
+            "run": str(run),
+            "release": str(deployment.releases / release),
+            "interface": launch.interface,
+            "listeners": passed[:2],
+            "handover_fd": handover.fileno(),
+            "secrets_fd": secrets_end,
+            "workers": launch.workers,
+            "threads": launch.threads,
+            "request_seconds": math.ceil(launch.request_seconds),
+            "drain_seconds": math.ceil(launch.drain_seconds),
+            "max_requests": launch.max_requests,
+            "title": f"{deployment.name} {release}",
+        }
+        writer = _start_writer(deployment, release, output_end)
+        process = spawn(
+            [launch.python, "-m", "gunicorn", "--config", _GATE, launch.entrypoint],
+            cwd=deployment.releases / release,
+            env={**_environment(deployment, release, launch, run), "OCRPACK_GENERATION": json.dumps(plan)},
+            output=output,
+            pass_fds=[*passed, *([] if secrets_end is None else [secrets_end])],
+        )
+    made = Generation(number, release, launch, run, time.time(), Child(process), writer)
+    made.record()
+    return made
+
+
+def _environment(deployment: Deployment, release: str, launch: Launch, run: Path) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     inherited.update((name, value) for name, value in os.environ.items() if name.startswith("LC_"))
-    plan = {
-        "run": str(run),
-        "release": str(folder),
-        "interface": launch.interface,
-        "listeners": [private.fileno(), public.fileno()],
-        "secrets_fd": secrets_end,
-        "workers": launch.workers,
-        "threads": launch.threads,
-        "request_seconds": math.ceil(launch.request_seconds),
-        "drain_seconds": math.ceil(DRAIN_S),
-        "title": f"{deployment.name} {release}",
-    }
-    env = {
+    return {
         **inherited,
         "HOME": str(run / "home"),
-        "PYTHONPYCACHEPREFIX": launch.pycache,
         "PYTHONUNBUFFERED": "1",
+        **launch.env,
+        "PYTHONPYCACHEPREFIX": launch.pycache,
         "OCRPACK_NAME": deployment.name,
         "OCRPACK_RELEASE": release,
-        "OCRPACK_RUN": str(run),
-        **launch.env,
-        "OCRPACK_GENERATION": json.dumps(plan),
+        _MARK: str(run),
     }
-    with contextlib.closing(private):
-        try:
-            log_writer = [sys.executable, "-m", "ocrpack.deploy.instance_log", deployment.instance_log, release]
-            writer = spawn(log_writer, cwd=deployment.folder, env=dict(os.environ), stdin=output_end)
-            descriptors = [private.fileno(), public.fileno(), *([] if secrets_end is None else [secrets_end])]
-            process = spawn(
-                [launch.python, "-m", "gunicorn", "--config", _GATE, launch.entrypoint],
-                cwd=folder,
-                env=env,
-                output=output,
-                pass_fds=descriptors,
-            )
-        finally:
-            for handle in (output_end, output, secrets_end):
-                if handle is not None:
-                    os.close(handle)
-    resources.callback(_let_end, writer)
-    return Generation(number, release, launch, run, process, time.time(), secrets, resources)
 
 
-def _let_end(writer: Popen[bytes]) -> None:
-    """Wait for the log writer; one that a daemon of the app keeps busy goes on by itself."""
-    with contextlib.suppress(TimeoutExpired):
-        writer.wait(_LOG_WRITER_END_S)
+def _start_writer(deployment: Deployment, release: str, output_end: int) -> Child:
+    argv = [sys.executable, "-m", "ocrpack.deploy.instance_log", deployment.instance_log, release]
+    return Child(spawn(argv, cwd=deployment.folder, env=dict(os.environ), stdin=output_end))
 
 
 def _pipe_holding(data: bytes) -> int:
@@ -175,3 +249,46 @@ def _pipe_holding(data: bytes) -> int:
     finally:
         os.close(writing)
     return reading
+
+
+def adopt(deployment: Deployment) -> list[Generation]:
+    """Return the generations that a dead supervisor left running, oldest first; what is left of others is ended."""
+    found = []
+    for run in deployment.run.glob("generation-*"):
+        generation = _read(run)
+        if generation is not None and generation.master.ended() is None:
+            found.append(generation)
+        else:
+            _kill_all(run)
+            shutil.rmtree(run, ignore_errors=True)
+    return sorted(found, key=lambda generation: generation.number)
+
+
+def left_running(deployment: Deployment) -> list[Generation]:
+    """Return the generations whose masters run, oldest first; nothing is changed."""
+    found = (_read(run) for run in deployment.run.glob("generation-*"))
+    alive = [generation for generation in found if generation is not None and generation.master.ended() is None]
+    return sorted(alive, key=lambda generation: generation.number)
+
+
+def _read(run: Path) -> Generation | None:
+    try:
+        values = json.loads((run / _RECORD).read_bytes())
+        master, writer = (Adopted(Identity(**values.pop(key))) for key in ("master", "writer"))
+        values["launch"] = Launch.from_dict(values["launch"])
+        return Generation(**values, run=run, master=master, writer=writer)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def take_listener(generation: Generation) -> socket.socket | None:
+    """Return the public listener that a generation holds, or None when its master does not give it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_HANDOVER_S)
+        try:
+            with short_address(generation.run / "handover.sock") as address:
+                connection.connect(address)
+            _, handles, _, _ = socket.recv_fds(connection, 1, 1)
+        except OSError:
+            return None
+    return socket.socket(fileno=handles[0]) if handles else None

@@ -1,64 +1,19 @@
-"""What a deployer does with deployments that are there: status, stop, start, restart, verify, remove."""
+"""What a deployer does with deployments that are there: stop, start, restart, verify, prune, remove."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
-from dataclasses import dataclass
-from typing import Any
 
 from ocrpack import journal as log
-from ocrpack.deploy import check, control, environment, pipeline, release
-from ocrpack.deploy.check import Address, SampleResult
+from ocrpack.deploy import check, control, environment, lock, process, recover, release
+from ocrpack.deploy.check import SampleResult
+from ocrpack.deploy.look import Status, status
+from ocrpack.deploy.probe import Address
 from ocrpack.deploy.root import Deployment, Record, Root, remove_tree
 from ocrpack.deploy.switch import current_release, serve_current
-from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, PreflightError, Where
+from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, Where
 from ocrpack.journal import Journal
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a deployment stands; `state` is one of those in the operator's guide."""
-
-    name: str
-    version: str | None
-    digest: str | None
-    state: str
-    url: str | None
-    pid: int | None
-    uptime_s: float | None
-    restarts: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the status as JSON-ready values."""
-        return dataclasses.asdict(self)
-
-
-def status(deployment: Deployment) -> Status:
-    """Return how a deployment stands, without changing anything."""
-    try:
-        state, current = deployment.load_state(), deployment.current
-    except PreflightError:
-        return Status(deployment.name, None, None, "damaged", None, None, None, 0)
-    record = state.releases.get(current) if current else None
-    version, digest = (record.version, record.digest) if record else (None, None)
-    url = str(Address(state.host, state.port).reachable) if state.port else None
-    supervisor = control.connect(deployment)
-    if supervisor is None:
-        word = "empty" if current is None else "stopped" if state.desired == "stopped" else "failed"
-        word = "unsupervised" if control.leftovers(deployment) else word
-        return Status(deployment.name, version, digest, word, url, None, None, 0)
-    with supervisor:
-        answer = supervisor.ask("status")
-    serving = next((item for item in answer["generations"] if item["number"] == answer["serving"]), None)
-    if serving is None:
-        word = "empty" if current is None else "stopped" if state.desired == "stopped" else "failed"
-        return Status(deployment.name, version, digest, word, url, answer["pid"], None, answer["restarts"])
-    if not serving.get("alive", True):  # a supervisor of an older ocrpack does not tell
-        return Status(deployment.name, version, digest, "restarting", url, None, None, answer["restarts"])
-    uptime = round(time.time() - serving["started"], 1)
-    return Status(deployment.name, version, digest, "running", url, serving["pid"], uptime, answer["restarts"])
 
 
 def stop(deployment: Deployment, lock_wait_s: float = 0) -> bool:
@@ -66,11 +21,13 @@ def stop(deployment: Deployment, lock_wait_s: float = 0) -> bool:
 
     Neither a full disk nor a damaged state keeps it from stopping.
     """
-    with deployment.lock("stop", lock_wait_s):
-        journal = _journal(deployment)
+    journal = _journal(deployment)
+    with lock.hold(deployment, "stop", lock_wait_s, journal.deploy):
         with contextlib.suppress(OSError):
-            journal.write("begin", f"stop {deployment.name}", release=deployment.current or "")
+            journal.write("begin", f"stop {deployment.name}", release=deployment.current or "", process=recover.me())
         ran = control.stop_supervisor(deployment)
+        if deployment.half_way:
+            recover.end_promotion(deployment, journal)
         deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
         journal.write("end", f"stop {deployment.name} done", release=deployment.current or "", ok=True)
     return ran
@@ -83,9 +40,12 @@ def start(deployment: Deployment, lock_wait_s: float = 0) -> Status:
         NotFoundError: nothing was ever deployed.
         BootError: the app did not come up.
     """
-    with deployment.lock("start", lock_wait_s):
+    journal = _journal(deployment)
+    with lock.hold(deployment, "start", lock_wait_s, journal.deploy):
+        with contextlib.suppress(OcrpackError):  # what it could not bring up is started, and told, below
+            recover.recover(Root(deployment.root), deployment, journal)
         if status(deployment).state != "running":
-            _serve(deployment, "start")
+            _serve(deployment, "start", journal)
     return status(deployment)
 
 
@@ -97,22 +57,42 @@ def restart(deployment: Deployment, lock_wait_s: float = 0) -> Status:
         BootError: the new processes did not come up; the old ones go on.
         SmokeError: the new processes read a sample wrong; the old ones go on.
     """
-    with deployment.lock("restart", lock_wait_s):
-        _serve(deployment, "restart")
+    journal = _journal(deployment)
+    with lock.hold(deployment, "restart", lock_wait_s, journal.deploy):
+        with contextlib.suppress(OcrpackError):
+            recover.recover(Root(deployment.root), deployment, journal)
+        _serve(deployment, "restart", journal)
     return status(deployment)
 
 
-def _serve(deployment: Deployment, what: str) -> None:
+def _serve(deployment: Deployment, what: str, journal: Journal) -> None:
     name, record, _, _ = current_release(deployment)
-    journal = _journal(deployment)
-    with journal.command(f"{what} {deployment.name} {record.version}", name):
-        release.clean_leftovers(Root(deployment.root), deployment)
+    with (
+        process.mark_children(journal.deploy),
+        journal.command(f"{what} {deployment.name} {record.version}", name, process=recover.me()),
+    ):
         try:
             serve_current(deployment, journal)
         except BaseException:
-            if status(deployment).state not in {"running", "restarting"}:
-                control.stop_supervisor(deployment)
+            recover.keep_or_stop(deployment)
             raise
+
+
+def prune(root: Root, deployment: Deployment, keep: int, lock_wait_s: float = 0, *, dry_run: bool = False) -> list[str]:
+    """Remove releases beyond the newest `keep`, old failures, and what nothing uses then; return their names.
+
+    Never current, the last known good one, or a release with live processes.
+    """
+    if dry_run:
+        return recover.prune(root, deployment, keep, dry_run=True)
+    journal = _journal(deployment)
+    with (
+        lock.hold(deployment, "prune", lock_wait_s, journal.deploy),
+        journal.command(f"prune {deployment.name}", deployment.current or "", process=recover.me()),
+    ):
+        removed = recover.prune(root, deployment, keep)
+        journal.write("note", f"removed {', '.join(removed) or 'nothing'}", phase="prune")
+    return removed
 
 
 def _journal(deployment: Deployment) -> Journal:
@@ -161,9 +141,7 @@ def _environment_findings(deployment: Deployment, record: Record) -> list[Findin
 
 def remove(root: Root, deployment: Deployment, lock_wait_s: float = 0) -> None:
     """Stop a deployment and delete all of it, with the environments and weights that nothing else uses."""
-    with deployment.lock("remove", lock_wait_s):
+    with lock.hold(deployment, "remove", lock_wait_s):
         control.stop_supervisor(deployment)
         remove_tree(deployment.folder)
-    release.prune_blobs(root)
-    with contextlib.suppress(PreflightError):  # another deployment's state is damaged: its environment must stay
-        pipeline.prune_environments(root)
+    recover.remove_unused(root)

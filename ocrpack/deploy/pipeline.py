@@ -1,33 +1,40 @@
 """Deploy a bundle: preflight, lock, unpack, environment, boot, gate, promote, observe, drain, tag, prune.
 
-A failure before the promotion leaves a running service untouched and keeps the evidence in `failed/`. Whatever a
-killed deploy left behind is mended by `recover`, which every command that holds the lock runs first.
+A failure before the promotion leaves a running service untouched and keeps the evidence in `failed/`; one after it
+goes back by itself. Whatever a killed deploy left behind is mended by `recover`, which every command that holds the
+lock runs first. A rollback is a deploy of a release that is there already.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 from ocrpack import journal as log
 from ocrpack.bundle import Archive, Manifest
-from ocrpack.deploy import control, environment, preflight, release, revision, secret
-from ocrpack.deploy.check import Address, SampleResult
+from ocrpack.deploy import control, environment, lock, preflight, process, release, revision
+from ocrpack.deploy.hook import Hooks, Kind
 from ocrpack.deploy.preflight import Options, Plan
-from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
-from ocrpack.deploy.switch import boot, instance_tail, require_passed, run_samples, serve_current, switch
+from ocrpack.deploy.probe import Address
+from ocrpack.deploy.recover import me, prune, recover, restore_service
+from ocrpack.deploy.root import Deployment, Record, Root
+from ocrpack.deploy.switch import Care, Target, bring_into_service, instance_tail, recorded
+from ocrpack.deploy.trial import Proof
 from ocrpack.descriptor import required_modules
 from ocrpack.errors import (
     BootError,
     EnvironmentSetupError,
     Finding,
+    NotFoundError,
     OcrpackError,
     PreflightError,
     SmokeError,
+    UsageError,
     explained_io,
 )
 from ocrpack.journal import Event, Journal
@@ -46,16 +53,17 @@ class Listener:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deploy that is done; phases with their seconds."""
+    """A deploy or a rollback that is done; phases with their seconds."""
 
     name: str
     version: str
     digest: str
     release: str
+    previous: str | None
     url: str
     tag: str | None
     phases: tuple[tuple[str, float], ...]
-    samples: tuple[SampleResult, ...]
+    proof: Proof
     warnings: tuple[Finding, ...]
 
 
@@ -64,13 +72,137 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
 
     Raises:
         BundleError: the bundle is corrupt or hostile.
-        PreflightError: this machine cannot run it, or the disk is full.
+        PreflightError: this machine cannot run it, the disk is full, or a hook refused.
         ConflictError: the version is here, or tagged, with other content.
         LockedError: another command holds the deployment's lock.
         EnvironmentSetupError: the requirements cannot be installed, or lack a module.
         BootError: the app did not come up.
-        SmokeError: a sample was read wrong, late or not at all.
+        SmokeError: a sample was read wrong, late, not at all, or worse than the options allow.
     """
+    journal, phases = _journal(listener)
+    preflight.require_port(options)
+    with explained_io("deploy", root.path), Archive(bundle) as archive, process.mark_children(journal.deploy):
+        manifest = archive.manifest
+        deployment = root.deployment(manifest.name)
+        if deployment.deploy_log.exists():
+            journal.keep_in(deployment.deploy_log)
+        with journal.command(f"deploy {manifest.name} {manifest.version}", manifest.release, process=me()):
+            with journal.phase("preflight"):
+                plan = preflight.plan(archive, root, bundle, options)
+                for finding in plan.warnings:
+                    journal.write("note", finding.message, phase="preflight", level="warning")
+            deployment.create()
+            with lock.hold(deployment, f"deploy {bundle.name}", options.lock_wait_s, journal.deploy):
+                journal.keep_in(deployment.deploy_log)
+                preflight.refuse_other_content(deployment, manifest)
+                with contextlib.suppress(BootError, SmokeError):  # then the bundle at hand may be the remedy
+                    recover(root, deployment, journal)
+                previous = deployment.current
+                hooks = Hooks(root, plan.descriptor, plan.release, journal, plan.url, previous)
+                target, proof = _bring_up(archive, root, plan, options, journal, listener, hooks)
+                warnings = [*plan.warnings]
+                tag = _finish(root, target, plan.ledger, proof, options.keep, journal, warnings)
+                warnings += _run_leniently(hooks, "post_deploy", target.folder, journal)
+    return _deployed(target, previous, tag, phases, proof, warnings)
+
+
+def rollback(deployment: Deployment, to: str | None, root: Root, options: Options, listener: Listener) -> Deployed:
+    """Bring a release that served before into service again: the last known good one, or the one of a version.
+
+    It goes through the same gate as a deploy, and what serves now goes on if it fails.
+
+    Raises:
+        NotFoundError: there is no such release.
+        UsageError: it is current already.
+        LockedError: another command holds the deployment's lock.
+        EnvironmentSetupError: its environment is gone and cannot be made again.
+        BootError: it did not come up.
+        SmokeError: it read a sample wrong, or worse than the options allow.
+    """
+    journal, phases = _journal(listener)
+    journal.keep_in(deployment.deploy_log)
+    what = f"rollback {deployment.name}" + (f" --to {to}" if to else "")
+    with (
+        explained_io("roll back", root.path),
+        process.mark_children(journal.deploy),
+        journal.command(what, deployment.current or "", process=me()),
+        lock.hold(deployment, what, options.lock_wait_s, journal.deploy),
+    ):
+        with contextlib.suppress(BootError, SmokeError):  # then the earlier release may be the remedy
+            recover(root, deployment, journal)
+        previous = deployment.current
+        name, record = earlier(deployment, to)
+        journal.write("note", f"from {previous} to {name}", phase="rollback", release=name)
+        target = recorded(deployment, name, record)
+        with environment.held(root, record.environment):
+            with journal.phase("environment"):
+                _environment_again(root, target, options, journal)
+            proof = _serve(target, options.care, journal)
+        warnings: list[Finding] = []
+        ledger = _ledger(root, record, options)
+        tag = _finish(root, target, ledger, proof, options.keep, journal, warnings)
+    return _deployed(target, previous, tag, phases, proof, warnings)
+
+
+def earlier(deployment: Deployment, to: str | None) -> tuple[str, Record]:
+    """Return the release that a rollback goes to, with what is known of it.
+
+    Raises:
+        NotFoundError: there is no such release.
+        UsageError: it is current already.
+    """
+    state, current = deployment.load_state(), deployment.current
+    known = {name: record for name, record in state.releases.items() if (deployment.releases / name).is_dir()}
+    shown = ", ".join(sorted(record.version for name, record in known.items() if name != current)) or "none"
+    if to is None:
+        if state.last_good is None or state.last_good not in known:
+            raise NotFoundError(
+                f"{deployment.name} has no earlier release that served",
+                f"`ocrpack deploy` another bundle; releases that may be named with --to: {shown}",
+            )
+        return state.last_good, known[state.last_good]
+    found = [
+        name for name, record in known.items() if to in {record.version, name} or _same_version(to, record.version)
+    ]
+    if not found:
+        raise NotFoundError(
+            f"{deployment.name} {to} is not here, or never served", f"releases that may be named: {shown}"
+        )
+    if found[0] == current:
+        raise UsageError(f"{deployment.name} {to} is current already", "`ocrpack restart` starts it anew")
+    return found[0], known[found[0]]
+
+
+def _same_version(one: str, other: str) -> bool:
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return False
+
+
+def _environment_again(root: Root, target: Target, options: Options, journal: Journal) -> None:
+    """Make a release's environment again if it was removed; the release's requirements are in its folder."""
+    key, descriptor = target.record.environment, target.descriptor
+    if environment.find(root, key) is None:
+        uv = environment.choose_installer(options.installer)
+        python = environment.find_python(descriptor.python, uv)
+        files = preflight.requirement_files(descriptor)
+        environment.ensure(
+            root, key, target.folder, files, python, uv,
+            deadline_s=options.install_seconds, on_line=_installer_output(journal),
+        )  # fmt: skip
+
+
+def _ledger(root: Root, record: Record, options: Options) -> revision.Ledger | None:
+    if not options.tag:
+        return None
+    if options.tag_repo is not None:
+        return revision.choose(options.tag_repo, root.path, root.ledger)
+    return None if record.ledger is None else revision.Ledger(Path(record.ledger), record.ledger == str(root.ledger))
+
+
+def _journal(listener: Listener) -> tuple[Journal, dict[str, float]]:
+    """Return a journal for one command, and the seconds of its phases as they are done."""
     phases: dict[str, float] = {}
 
     def hear(event: Event) -> None:
@@ -78,38 +210,31 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
             phases[event.phase] = event.seconds
         listener.event(event)
 
-    journal = Journal(None, log.new_deploy_id(), hear)
-    preflight.require_port(options)
-    with explained_io("deploy", root.path), Archive(bundle) as archive:
-        manifest = archive.manifest
-        deployment = root.deployment(manifest.name)
-        if deployment.deploy_log.exists():
-            journal.keep_in(deployment.deploy_log)
-        with journal.command(f"deploy {manifest.name} {manifest.version}", manifest.release):
-            with journal.phase("preflight"):
-                plan = preflight.plan(archive, root, bundle, options)
-                for finding in plan.warnings:
-                    journal.write("note", finding.message, phase="preflight", level="warning")
-            deployment.create()
-            with deployment.lock(f"deploy {bundle.name}", options.lock_wait_s):
-                journal.keep_in(deployment.deploy_log)
-                preflight.refuse_other_content(deployment, manifest)
-                with contextlib.suppress(BootError, SmokeError):  # then the bundle at hand may be the remedy
-                    recover(root, deployment, journal)
-                samples = _bring_up(archive, root, plan, options, journal, listener)
-                tag, warnings = _finish(root, plan, options, journal, samples)
-    url = str(Address(plan.host, plan.port).reachable)
+    return Journal(None, log.new_deploy_id(), hear), phases
+
+
+def _deployed(
+    target: Target,
+    previous: str | None,
+    tag: str | None,
+    phases: dict[str, float],
+    proof: Proof,
+    warnings: list[Finding],
+) -> Deployed:
+    url = str(Address(target.host, target.port).reachable)
+    record = target.record
     return Deployed(
-        manifest.name, manifest.version, manifest.digest, plan.release, url, tag,
-        tuple(phases.items()), samples, (*plan.warnings, *warnings),
+        target.deployment.name, record.version, record.digest, target.release, previous, url, tag,
+        tuple(phases.items()), proof, tuple(warnings),
     )  # fmt: skip
 
 
 def _bring_up(
-    archive: Archive, root: Root, plan: Plan, options: Options, journal: Journal, listener: Listener
-) -> tuple[SampleResult, ...]:
+    archive: Archive, root: Root, plan: Plan, options: Options, journal: Journal, listener: Listener, hooks: Hooks
+) -> tuple[Target, Proof]:
     """Take the bundle from its archive to the service that answers on the public address."""
     deployment, made_here, begin = plan.deployment, False, log.timestamp()
+    folder = deployment.releases / plan.release
     with environment.held(root, plan.environment_key):
         try:
             with journal.phase("unpack"):
@@ -117,52 +242,57 @@ def _bring_up(
                 folder, made_here = release.unpack(archive, root, deployment, listener.progress)
             with journal.phase("environment"):
                 made = _ensure_environment(root, plan, options, folder, journal, thorough=not made_here)
-            launch = plan.launch(made, options.boot_seconds)
-            with control.ensure_supervisor(deployment, plan.host, plan.port, plan.descriptor.secrets) as supervisor:
-                _require_address(supervisor.ask("status"), plan)
-                with journal.phase("boot"):
-                    candidate = boot(supervisor, deployment, plan.release, plan.descriptor, launch, plan.secrets)
-                with journal.phase("gate"):
-                    samples = run_samples(candidate.address, plan.descriptor, folder, journal)
-                    require_passed(samples)
-                after = plan.release, _state_after(plan, launch, samples)
-                switch(supervisor, candidate, plan.descriptor, deployment, after, journal)
+            hooks.run("pre_deploy", folder, made.programs)
+            target = plan.target(made, options.boot_seconds)
+            proof = _serve(target, options.care, journal)
             release.approve(deployment, plan.release)
-            secret.store(deployment.secrets, plan.secrets)
-            return samples
+            return target, proof
         except BaseException as error:
-            if deployment.current is None:
-                control.stop_supervisor(deployment)
-            if made_here and deployment.current != plan.release:
-                reason = str(error) or type(error).__name__
-                tail = instance_tail(deployment, plan.release, _EVIDENCE_LINES, begin)
-                release.quarantine(deployment, plan.release, tail, reason)
+            reason = str(error) or type(error).__name__
+            with contextlib.suppress(OSError):  # a full disk: the error at hand tells so
+                if folder.is_dir():
+                    _run_leniently(hooks, "on_failure", folder, journal, reason)
+                if made_here and deployment.current != plan.release:
+                    tail = instance_tail(deployment, plan.release, _EVIDENCE_LINES, begin)
+                    release.quarantine(deployment, plan.release, tail, reason)
             raise
 
 
-def _require_address(status: dict[str, Any], plan: Plan) -> None:
+def _serve(target: Target, care: Care, journal: Journal) -> Proof:
+    """Let a release serve; where that fails, what served before serves on, be it with a new supervisor."""
+    deployment, secrets = target.deployment, target.record.launch.secrets
+    try:
+        with control.ensure_supervisor(deployment, target.host, target.port, secrets) as supervisor:
+            _require_address(supervisor.ask("status"), target)
+            return bring_into_service(supervisor, target, journal, care)
+    except BaseException:
+        if deployment.current is None:
+            control.stop_supervisor(deployment)
+        else:
+            with contextlib.suppress(OcrpackError, OSError):  # the error at hand is the one to tell
+                restore_service(deployment, journal)
+        raise
+
+
+def _require_address(status: dict[str, Any], target: Target) -> None:
     """Refuse to go on when another deploy has meanwhile given the service another address.
 
     Raises:
         PreflightError: it has.
     """
-    if status["port"] != plan.port:
-        raise PreflightError(
-            f"{plan.manifest.name} serves on port {status['port']} by now, not on {plan.port}", "deploy again"
-        )
+    if status["port"] != target.port:
+        name = target.deployment.name
+        raise PreflightError(f"{name} serves on port {status['port']} by now, not on {target.port}", "deploy again")
 
 
 def _ensure_environment(
     root: Root, plan: Plan, options: Options, folder: Path, journal: Journal, *, thorough: bool
 ) -> environment.Environment:
-    def note(line: str) -> None:
-        journal.write("output", line, phase="environment", level="debug")
-
     if thorough:
         environment.discard_if_damaged(root, plan.environment_key)
     made, fresh = environment.ensure(
-        root, plan.environment_key, folder, plan.requirement_files, plan.python, plan.uv,
-        deadline_s=options.install_seconds, on_line=note,
+        root, plan.environment_key, folder, preflight.requirement_files(plan.descriptor), plan.python, plan.uv,
+        deadline_s=options.install_seconds, on_line=_installer_output(journal),
     )  # fmt: skip
     journal.write("note", ("made " if fresh else "reused ") + made.folder.name, phase="environment")
     missing = environment.missing_modules(made, folder, required_modules(folder, _modules(plan.manifest)))
@@ -171,36 +301,35 @@ def _ensure_environment(
     return made
 
 
+def _installer_output(journal: Journal) -> Callable[[str], None]:
+    return lambda line: journal.write("output", line, phase="environment", level="debug")
+
+
 def _modules(manifest: Manifest) -> list[str]:
     return [entry.path for entry in manifest.files if entry.role in {"app", "file"} and entry.path.endswith(".py")]
 
 
-def _state_after(plan: Plan, launch: Launch, samples: tuple[SampleResult, ...]) -> State:
-    before, previous = plan.deployment.load_state(), plan.deployment.current
-    record = Record(
-        plan.manifest.version, plan.manifest.digest, plan.environment_key, log.timestamp(), launch,
-        tuple(sample.as_dict() for sample in samples),
-    )  # fmt: skip
-    good = previous if previous not in {None, plan.release} else before.last_good
-    return State("running", plan.host, plan.port, good, {**before.releases, plan.release: record})
-
-
 def _finish(
-    root: Root, plan: Plan, options: Options, journal: Journal, samples: tuple[SampleResult, ...]
-) -> tuple[str | None, list[Finding]]:
+    root: Root,
+    target: Target,
+    ledger: revision.Ledger | None,
+    proof: Proof,
+    keep: int,
+    journal: Journal,
+    warnings: list[Finding],
+) -> str | None:
     """Tag and prune; their failures are warnings, since the service runs."""
-    warnings: list[Finding] = []
     tag = None
+    record, deployment = target.record, target.deployment
     with _lenient("tag", journal, warnings):
-        if plan.ledger is not None:
-            manifest = plan.manifest
-            tag = revision.mark(plan.ledger, manifest.name, manifest.version, manifest.digest, samples)
-            journal.write("note", f"{tag} in {plan.ledger.path}", phase="tag")
+        if ledger is not None:
+            tag = revision.mark(ledger, deployment.name, record.version, record.digest, proof.samples)
+            journal.write("note", f"{tag} in {ledger.path}", phase="tag")
     with _lenient("prune", journal, warnings):
-        removed = prune(root, plan.deployment, options.keep)
+        removed = prune(root, deployment, keep)
         if removed:
             journal.write("note", f"removed {', '.join(removed)}", phase="prune")
-    return tag, warnings
+    return tag
 
 
 @contextlib.contextmanager
@@ -213,52 +342,28 @@ def _lenient(phase: str, journal: Journal, warnings: list[Finding]) -> Iterator[
         warnings.append(Finding(phase, str(error), remedy, severity="warning"))
 
 
-def prune(root: Root, deployment: Deployment, keep: int) -> list[str]:
-    """Remove old releases, then environments that nothing uses; never current or the last known good one."""
-    state = deployment.load_state()
-    spare = {name for name in (deployment.current, state.last_good) if name is not None}
-    removed = release.prune(root, deployment, keep, spare)
-    kept = {name: record for name, record in state.releases.items() if name not in removed}
-    if len(kept) != len(state.releases):
-        deployment.save_state(dataclasses.replace(state, releases=kept))
-    return removed + prune_environments(root)
-
-
-def prune_environments(root: Root) -> list[str]:
-    """Remove the environments that no release of any deployment needs.
-
-    Raises:
-        PreflightError: the state of a deployment is damaged, so that its needs are unknown; nothing is removed.
-    """
-    states = [root.deployment(name).load_state() for name in root.names()]
-    return environment.prune(root, {record.environment for state in states for record in state.releases.values()})
-
-
-def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
-    """Mend what a killed command or supervisor left, and say so; call it with the deployment's lock held.
-
-    Raises:
-        BootError: the current release, whose supervisor was killed, does not come up again.
-        SmokeError: it reads a sample wrong.
-    """
-    for name in release.clean_leftovers(root, deployment):
-        journal.write("note", f"removed {name}, which an interrupted deploy left", phase="recover", level="warning")
-    if deployment.current and deployment.load_state().desired == "running" and control.connect(deployment) is None:
-        text = "its supervisor is gone: starting the current release again"
-        journal.write("note", text, phase="recover", level="warning")
-        serve_current(deployment, journal)
+def _run_leniently(hooks: Hooks, kind: Kind, folder: Path, journal: Journal, error: str = "") -> list[Finding]:
+    """Run hooks whose failure changes nothing any more, and return it as a warning."""
+    try:
+        hooks.run(kind, folder, error=error)
+    except PreflightError as failure:
+        journal.write("note", failure.message, phase="hook", level="warning")
+        return [Finding("hook", failure.message, failure.remedy, severity="warning")]
+    return []
 
 
 def as_json(deployed: Deployed) -> dict[str, Any]:
-    """Return the `deploy --json` answer."""
+    """Return the answer of `deploy --json` and `rollback --json`."""
     return {
         "name": deployed.name,
         "version": deployed.version,
         "digest": deployed.digest,
         "release": deployed.release,
+        "previous": deployed.previous,
         "url": deployed.url,
         "tag": deployed.tag,
         "phases": [{"name": name, "seconds": seconds} for name, seconds in deployed.phases],
-        "samples": [sample.as_dict() for sample in deployed.samples],
+        "samples": [sample.as_dict() for sample in deployed.proof.samples],
+        "comparison": [one.as_dict() for one in deployed.proof.comparison],
         "warnings": [finding.as_dict() for finding in deployed.warnings],
     }

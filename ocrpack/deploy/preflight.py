@@ -8,17 +8,20 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
 from ocrpack.deploy import control, environment, revision, secret
-from ocrpack.deploy.check import Address
 from ocrpack.deploy.environment import Installer, Python
-from ocrpack.deploy.root import Deployment, Launch, Root, State
+from ocrpack.deploy.generation import left_running
+from ocrpack.deploy.probe import Address
+from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
+from ocrpack.deploy.switch import Care, Target
 from ocrpack.descriptor import Descriptor
 from ocrpack.errors import ConflictError, Finding, PreflightError, UsageError, Where
+from ocrpack.journal import timestamp
 
 _SPARE_BYTES = 64 << 20
 _ENVIRONMENT_MB = 300
@@ -42,6 +45,7 @@ class Options:
     lock_wait_s: float = 0
     secrets_file: Path | None = None
     keep: int = 5
+    care: Care = field(default_factory=Care)
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,15 @@ class Plan:
         return self.manifest.release
 
     @property
-    def requirement_files(self) -> list[str]:
-        """The files to install, in the release folder."""
-        return [self.descriptor.requirements, SERVER_REQUIREMENTS]
+    def url(self) -> str:
+        """Where the service is going to answer."""
+        return str(Address(self.host, self.port).reachable)
 
-    def launch(self, made: environment.Environment, boot_seconds: float | None) -> Launch:
-        """Return what the supervisor needs to start the release."""
+    def target(self, made: environment.Environment, boot_seconds: float | None) -> Target:
+        """Return the release with all that the supervisor needs to start it."""
         app = self.descriptor.app
-        return Launch(
+        health = self.descriptor.endpoint("health", "ready")
+        launch = Launch(
             python=str(made.python),
             pycache=str(made.pycache),
             entrypoint=app.entrypoint,
@@ -85,7 +90,20 @@ class Plan:
             request_seconds=app.request_seconds,
             env=dict(self.descriptor.env),
             secrets=self.descriptor.secrets,
+            drain_seconds=app.drain_seconds,
+            max_requests=app.max_requests,
+            health=health.path if health else "",
         )
+        record = Record(
+            self.manifest.version, self.manifest.digest, self.environment_key, timestamp(), launch,
+            ledger=str(self.ledger.path) if self.ledger else None,
+        )  # fmt: skip
+        return Target(self.deployment, self.release, self.descriptor, record, self.host, self.port, self.secrets)
+
+
+def requirement_files(descriptor: Descriptor) -> list[str]:
+    """Return the files to install, in the release folder."""
+    return [descriptor.requirements, SERVER_REQUIREMENTS]
 
 
 def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
@@ -175,7 +193,7 @@ def _address(
                 f"`ocrpack stop {deployment.name}` first to move it, or leave --port and --host out",
             )
         return state.host, status["port"], ()
-    if control.leftovers(deployment) and (host, port) == (state.host, state.port):
+    if left_running(deployment) and (host, port) == (state.host, state.port):
         return host, port, ()
     taken = ""
     for candidate in range(port, min(port + 1000, _LAST_PORT + 1) if options.any_port else port + 1):

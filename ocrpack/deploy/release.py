@@ -202,14 +202,21 @@ def clean_leftovers(root: Root, deployment: Deployment) -> list[str]:
             left.append(release)
         else:
             mark.unlink()
+    for pattern in (".current-*", ".state.json-*", ".secrets.env.new-*", f"{STAGING}back"):
+        left += deployment.folder.glob(pattern)
     for folder in left:
         remove_tree(folder)
         approve(deployment, folder.name)
     return [folder.name for folder in left]
 
 
-def prune(root: Root, deployment: Deployment, keep: int, spare: set[str], failed_keep: int = 3) -> list[str]:
-    """Remove old releases beyond the newest `keep`, never one of `spare`; old failures and unused blobs too."""
+def prune(
+    root: Root, deployment: Deployment, keep: int, spare: set[str], failed_keep: int = 3, *, dry_run: bool = False
+) -> list[str]:
+    """Remove old releases beyond the newest `keep`, never one of `spare`; old failures and unused blobs too.
+
+    The names of releases and failures are returned; with `dry_run` nothing is removed.
+    """
     folders = sorted(
         (folder for folder in deployment.releases.iterdir() if not folder.name.startswith(".")),
         key=lambda folder: folder.stat().st_mtime_ns,
@@ -218,9 +225,10 @@ def prune(root: Root, deployment: Deployment, keep: int, spare: set[str], failed
     removed = [folder for folder in folders[keep:] if folder.name not in spare]
     failures = sorted(deployment.failed.iterdir(), key=lambda folder: folder.name, reverse=True)
     removed += failures[failed_keep:]
-    for folder in removed:
-        remove_tree(folder)
-    prune_blobs(root)
+    if not dry_run:
+        for folder in removed:
+            remove_tree(folder)
+        prune_blobs(root)
     return [folder.name for folder in removed]
 
 

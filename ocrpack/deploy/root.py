@@ -1,4 +1,4 @@
-"""The folders that ocrpack owns on a target, a deployment's desired state and its lock.
+"""The folders that ocrpack owns on a target, a deployment's desired state, and how it is changed durably.
 
 Layout below the root: `apps/NAME/{releases,current,failed,run,logs,state.json,lock,secrets.env}`,
 `environments/KEY`, `blobs/sha256/..` and `ledger` (the git repository for tags where there is no other).
@@ -6,7 +6,6 @@ Layout below the root: `apps/NAME/{releases,current,failed,run,logs,state.json,l
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -14,17 +13,15 @@ import re
 import shutil
 import stat
 import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ocrpack.errors import LockedError, NotFoundError, PreflightError
-from ocrpack.journal import timestamp
+from ocrpack.errors import NotFoundError, PreflightError
 
 STATE_VERSION = 1
 STAGING = ".staging-"
+_COMMITTED = ("state.json", "current")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -42,6 +39,16 @@ class Launch:
     request_seconds: float
     env: dict[str, str]
     secrets: tuple[str, ...]
+    drain_seconds: float = 30
+    max_requests: int = 0
+    """How many requests a worker answers before it is replaced; 0: any number."""
+    health: str = ""
+    """The path that tells whether the app is well; empty: it has none."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Launch:
+        """Return what `dataclasses.asdict` and JSON made of it."""
+        return cls(**{**values, "secrets": tuple(values["secrets"])})
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,8 @@ class Record:
     promoted: str
     launch: Launch
     samples: tuple[dict[str, Any], ...] = ()
+    ledger: str | None = None
+    """The git repository that its version is tagged in."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,57 @@ class Deployment:
         link.replace(self.folder / "current")
         fsync(self.folder)
 
+    @property
+    def _back(self) -> Path:
+        return self.folder / "back"
+
+    @property
+    def _undo(self) -> Path:
+        return self.folder / "undo"
+
+    @property
+    def half_way(self) -> bool:
+        """Whether a promotion was begun, and neither finished nor undone."""
+        return self._back.exists() or self._undo.exists()
+
+    def lay_way_back(self) -> None:
+        """Keep `current` and `state.json` as they are for `go_back`, which then needs no space on the disk."""
+        staging = self.folder / f"{STAGING}back"
+        remove_tree(staging)
+        staging.mkdir()
+        for name in _COMMITTED:
+            if os.path.lexists(self.folder / name):
+                shutil.copy2(self.folder / name, staging / name, follow_symlinks=False)
+            else:
+                (staging / f"{name}.none").touch()
+        staging.replace(self._back)
+        fsync(self.folder)
+
+    def go_back(self) -> None:
+        """Undo what was done to `current` and `state.json` since `lay_way_back`; may be repeated when cut short."""
+        if self._back.exists():
+            self._back.replace(self._undo)
+        for name in _COMMITTED:
+            if os.path.lexists(self._undo / name):
+                (self._undo / name).replace(self.folder / name)
+            elif (self._undo / f"{name}.none").exists():
+                (self.folder / name).unlink(missing_ok=True)
+        remove_tree(self._undo)
+        fsync(self.folder)
+
+    def forget_way_back(self) -> None:
+        """Let what was promoted stay."""
+        remove_tree(self._back)
+        fsync(self.folder)
+
+    @property
+    def was_promoted(self) -> bool:
+        """Whether a promotion that was begun came as far as moving `current`."""
+        try:
+            return (self._back / "current").readlink().name != self.current
+        except FileNotFoundError:
+            return self._back.exists() and self.current is not None
+
     def load_state(self) -> State:
         """Read `state.json`; a deployment without one is stopped.
 
@@ -160,7 +220,7 @@ class Deployment:
                     f"{file} was written by a newer ocrpack (version {version})", "use that ocrpack, or a newer one"
                 )
             records = {
-                name: Record(**{**record, "launch": Launch(**record["launch"])})
+                name: Record(**{**record, "launch": Launch.from_dict(record["launch"])})
                 for name, record in document.pop("releases").items()
             }
             return State(**document, releases=records)
@@ -176,45 +236,6 @@ class Deployment:
         """Write `state.json` atomically and durably."""
         document = {"state_version": STATE_VERSION, **dataclasses.asdict(state)}
         write_durably(self.folder / "state.json", json.dumps(document, indent=1, ensure_ascii=False).encode())
-
-    @contextlib.contextmanager
-    def lock(self, what: str, wait_s: float = 0) -> Iterator[None]:
-        """Hold the deployment's lock; the kernel frees it when the process ends, however it ends.
-
-        Raises:
-            LockedError: another command holds it and does not let go within `wait_s` seconds.
-        """
-        import fcntl
-
-        deadline = time.monotonic() + wait_s
-        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        holder = os.pread(handle, 4096, 0).decode("utf-8", "replace")
-                        raise LockedError(
-                            f"{self.name} is locked by {_describe(holder)}", "wait for it, or pass --lock-wait SECONDS"
-                        ) from None
-                    time.sleep(0.05)
-            if not (self.folder / "lock").exists():
-                raise NotFoundError(f"{self.name} was removed meanwhile", "deploy it again")
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps({"pid": os.getpid(), "what": what, "since": timestamp()}).encode(), 0)
-            yield
-        finally:
-            os.close(handle)
-
-
-def _describe(holder: str) -> str:
-    try:
-        known = json.loads(holder)
-        return f"`{known['what']}`, pid {known['pid']}, since {known['since']}"
-    except (ValueError, KeyError, TypeError):
-        return "another command"
 
 
 @dataclass(frozen=True)

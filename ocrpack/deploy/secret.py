@@ -75,8 +75,23 @@ def gather(names: tuple[str, ...], stored: Path, given: Path | None, environ: Ma
     return values
 
 
-def store(path: Path, values: Mapping[str, str]) -> None:
-    """Keep the values for later starts, beside those that earlier releases need, readable by the owner alone."""
+def stage(path: Path, values: Mapping[str, str]) -> None:
+    """Write the values beside the file, with those that earlier releases need, readable by the owner alone."""
     if values:
         lines = [f"{name}={json.dumps(value)}\n" for name, value in {**read(path), **values}.items()]
-        write_durably(path, "".join(lines).encode(), 0o600)
+        write_durably(_staged(path), "".join(lines).encode(), 0o600)
+
+
+def commit(path: Path) -> None:
+    """Let what was staged, if anything was, be what later starts get."""
+    if _staged(path).exists():
+        _staged(path).replace(path)
+
+
+def drop(path: Path) -> None:
+    """Forget what was staged."""
+    _staged(path).unlink(missing_ok=True)
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")

@@ -1,27 +1,61 @@
 """Take a release from its processes to the public address: boot, gate, promote, observe, drain.
 
-Deploying, starting and restarting all go this way.
+Deploying, rolling back, starting and restarting all go this way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ocrpack import journal as log
 from ocrpack.deploy import check, control, secret
-from ocrpack.deploy.check import Address, SampleResult
 from ocrpack.deploy.control import Control
-from ocrpack.deploy.root import Deployment, Launch, Record, State
+from ocrpack.deploy.generation import left_running
+from ocrpack.deploy.probe import Address
+from ocrpack.deploy.root import Deployment, Record, State
+from ocrpack.deploy.trial import BUSY, Proof, Reference, prove
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
-from ocrpack.errors import BootError, NotFoundError, SmokeError
+from ocrpack.errors import BootError, Finding, NotFoundError, OcrpackError, SmokeError
 from ocrpack.journal import Journal
 
 _TAIL_LINES = 30
+_OBSERVE_PAUSE_S = 0.5
+_PATIENCE = 4
+
+
+@dataclass(frozen=True)
+class Target:
+    """A release that is to serve: all that its processes need, and what will be known of it."""
+
+    deployment: Deployment
+    release: str
+    descriptor: Descriptor
+    record: Record
+    host: str
+    port: int
+    secrets: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the release is unpacked."""
+        return self.deployment.releases / self.release
+
+
+@dataclass(frozen=True)
+class Care:
+    """How a release is watched on its way: seconds on the public address, and by how much a sample's CER may rise."""
+
+    observe_s: float = 0
+    max_regression: float | None = None
+    stop_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,26 +72,52 @@ class Candidate:
         return status
 
 
-def boot(
-    supervisor: Control,
-    deployment: Deployment,
-    name: str,
-    descriptor: Descriptor,
-    launch: Launch,
-    secrets: Mapping[str, str],
-) -> Candidate:
+def bring_into_service(supervisor: Control, target: Target, journal: Journal, care: Care) -> Proof:
+    """Start a release, prove it, and let it serve in place of what served before.
+
+    Raises:
+        BootError: it did not come up, or did not answer on the public address; what served before goes on.
+        SmokeError: it read a sample wrong, or worse than what serves; what served before goes on.
+    """
+    if care.stop_first:
+        with journal.phase("stop"):
+            supervisor.ask("settle", number=None)
+    with journal.phase("boot"):
+        candidate = boot(supervisor, target)
+    try:
+        with journal.phase("gate"):
+            reference = _running(supervisor, target, care)
+            proof = prove(candidate.address, target.descriptor, target.folder, journal, reference)
+        record = dataclasses.replace(target.record, samples=tuple(sample.as_dict() for sample in proof.samples))
+        _switch(supervisor, candidate, dataclasses.replace(target, record=record), care, journal)
+    except BaseException:
+        _discard(supervisor, candidate)
+        raise
+    return proof
+
+
+def _discard(supervisor: Control, candidate: Candidate) -> None:
+    with contextlib.suppress(OcrpackError):  # without a supervisor, the next one ends it
+        supervisor.ask("discard", number=candidate.number)
+
+
+def boot(supervisor: Control, target: Target) -> Candidate:
     """Start a release behind its gate and wait until it is ready.
 
     Raises:
         BootError: it ended, or was not ready in time; the tail of its output is in the message.
     """
-    begin = log.timestamp()
-    answer = supervisor.ask("launch", release=name, launch=dataclasses.asdict(launch), secrets=dict(secrets))
+    begin, launch = log.timestamp(), target.record.launch
+    asked = {"release": target.release, "launch": dataclasses.asdict(launch), "secrets": dict(target.secrets)}
+    answer = supervisor.ask("launch", **asked)
     candidate = Candidate(supervisor, answer["number"], Address(unix=Path(answer["private"])))
     try:
-        check.wait_until_ready(candidate.address, descriptor, candidate.ended, launch.boot_seconds)
-    except BootError as error:
-        tail = instance_tail(deployment, name, _TAIL_LINES, begin)
+        check.wait_until_ready(candidate.address, target.descriptor, candidate.ended, launch.boot_seconds)
+    except BaseException as error:
+        _discard(supervisor, candidate)
+        if not isinstance(error, BootError):
+            raise
+        tail = instance_tail(target.deployment, target.release, _TAIL_LINES, begin)
         raise BootError(f"{error.message}\n{tail}" if tail else error.message, error.remedy) from None
     return candidate
 
@@ -70,77 +130,85 @@ def instance_tail(deployment: Deployment, name: str, lines: int, since: str) -> 
     return "\n".join(deque(own, lines))
 
 
-def run_samples(address: Address, descriptor: Descriptor, folder: Path, journal: Journal) -> tuple[SampleResult, ...]:
-    """Send every sample through the app, one after the other, and log what came out."""
-    results = []
-    for sample in descriptor.samples:
-        result = check.run_sample(address, descriptor, folder, sample)
-        results.append(result)
-        rate = "no text" if result.cer is None else f"CER {result.cer:.4f}"
-        text = f"{result.image}: {result.problem or rate} in {result.seconds:.2f} s"
-        level: log.Level = "info" if result.passed else "error"
-        journal.write("note", text, phase="gate", level=level, sample=result.as_dict())
-    if not descriptor.samples:
-        journal.write("note", "no samples: nothing proves the text", phase="gate", level="warning")
-    return tuple(results)
+def _running(supervisor: Control, target: Target, care: Care) -> Reference | None:
+    """Return what serves now, to compare a candidate with, unless that is the same release."""
+    status = supervisor.ask("status")
+    serving = next((one for one in status["generations"] if one["number"] == status["serving"]), None)
+    if serving is None or serving["release"] == target.release:
+        return None
+    file = target.deployment.releases / serving["release"] / DESCRIPTOR
+    try:
+        descriptor = parse(file.read_bytes(), str(file))
+    except (OcrpackError, OSError):
+        return None  # what serves was altered; it cannot be told how to ask it
+    return Reference(Address(unix=Path(serving["private"])), descriptor, care.max_regression)
 
 
-def require_passed(samples: tuple[SampleResult, ...]) -> None:
-    """Refuse results that did not all pass.
-
-    Raises:
-        SmokeError: the first failure, with the expected and the received text.
-    """
-    findings = tuple(sample.finding for sample in samples if sample.finding is not None)
-    if findings:
-        first = findings[0]
-        raise SmokeError(
-            f"{first.message}\n  expected: {_shortened(first.expected)}\n  got:      {_shortened(first.got)}",
-            first.remedy,
-            findings,
-        )
-
-
-def _shortened(text: str | None, limit: int = 400) -> str:
-    line = check.normalise(text or "")
-    return line if len(line) <= limit else line[:limit] + f"… ({len(line)} characters)"
-
-
-def switch(
-    supervisor: Control,
-    candidate: Candidate,
-    descriptor: Descriptor,
-    deployment: Deployment,
-    after: tuple[str, State],
-    journal: Journal,
-) -> None:
+def _switch(supervisor: Control, candidate: Candidate, target: Target, care: Care, journal: Journal) -> None:
     """Promote a proven candidate, watch it on the public address, and drain what served before.
 
-    `after` is the release that is then current, and the deployment's state.
+    The way back is laid before the first step, so that a failure, or a later command, can undo or finish it.
 
     Raises:
         BootError: it could not take the public address, or did not answer there; what served before goes on.
+        SmokeError: it read a sample wrong there; what served before goes on.
     """
-    before, previous = deployment.load_state(), deployment.current
-    name, state = after
+    deployment = target.deployment
     try:
         with journal.phase("promote"):
+            deployment.lay_way_back()
+            secret.stage(deployment.secrets, target.secrets)
+            deployment.save_state(_state_after(target))
             supervisor.ask("promote", number=candidate.number)
-            deployment.save_state(state)
-            deployment.activate(name)
+            deployment.activate(target.release)
         with journal.phase("observe"):
-            addresses = (Address(state.host, state.port), candidate.address)
-            findings = [finding for address in addresses for finding in check.health(address, descriptor)]
-            if findings:
-                raise BootError(f"after its promotion: {findings[0].message}", findings[0].remedy, tuple(findings))
+            _observe(candidate, target, care.observe_s, journal)
+        secret.commit(deployment.secrets)
     except BaseException:
-        deployment.activate(previous)
-        deployment.save_state(before)
-        supervisor.ask("withdraw", number=candidate.number)
+        if deployment.half_way:
+            deployment.go_back()
+        secret.drop(deployment.secrets)
         raise
+    deployment.forget_way_back()
     with journal.phase("drain"):
         drained = supervisor.ask("settle", number=candidate.number)
-        journal.write("note", f"{len(drained['drained'])} generations drained", phase="drain", **drained)
+        text = f"{len(drained['drained'])} drained"
+        if drained["forced"]:
+            text += f", {len(drained['forced'])} of them by force: it did not end within its drain deadline"
+        level: log.Level = "warning" if drained["forced"] else "info"
+        journal.write("note", text, phase="drain", level=level, **drained)
+
+
+def _state_after(target: Target) -> State:
+    before, previous = target.deployment.load_state(), target.deployment.current
+    good = previous if previous not in {None, target.release} else before.last_good
+    return State("running", target.host, target.port, good, {**before.releases, target.release: target.record})
+
+
+def _observe(candidate: Candidate, target: Target, seconds: float, journal: Journal) -> None:
+    """Ask for health and samples on the public address, in turns, once at least and until the time is over."""
+    public, descriptor = Address(target.host, target.port), target.descriptor
+    deadline = time.monotonic() + seconds
+    samples = itertools.cycle(descriptor.samples)
+    for turn in itertools.count(1):
+        findings = [finding for place in (public, candidate.address) for finding in check.health(place, descriptor)]
+        status = candidate.ended()
+        if status is not None:
+            findings.insert(0, Finding("ended", f"the app ended with status {status}", "`ocrpack logs` shows why"))
+        if findings:
+            raise BootError(f"after its promotion: {findings[0].message}", findings[0].remedy, tuple(findings))
+        for sample in itertools.islice(samples, 1):
+            patient = sample.model_copy(update={"max_seconds": sample.max_seconds * _PATIENCE})
+            result = check.run_sample(public, descriptor, target.folder, patient)
+            if result.finding is not None and not result.problem.startswith(BUSY):
+                raise SmokeError(
+                    f"after its promotion: {result.finding.message}", result.finding.remedy, (result.finding,)
+                )
+        left = deadline - time.monotonic()
+        if left <= 0:
+            journal.write("note", f"{turn} rounds on {public}", phase="observe", level="debug")
+            return
+        time.sleep(min(_OBSERVE_PAUSE_S, left))
 
 
 def current_release(deployment: Deployment) -> tuple[str, Record, Descriptor, Path]:
@@ -154,10 +222,33 @@ def current_release(deployment: Deployment) -> tuple[str, Record, Descriptor, Pa
     record = deployment.load_state().releases.get(name) if name else None
     if name is None or record is None:
         raise NotFoundError(f"{deployment.name} has no release that ever served", "`ocrpack deploy` one")
-    folder = deployment.releases / name
+    return name, record, read_descriptor(deployment, name), deployment.releases / name
+
+
+def read_descriptor(deployment: Deployment, release: str) -> Descriptor:
+    """Return the descriptor of an unpacked release.
+
+    Raises:
+        NotFoundError: its folder is gone.
+        DescriptorError: it was altered.
+    """
+    folder = deployment.releases / release
     if not folder.is_dir():
-        raise NotFoundError(f"{name} is gone from {deployment.releases}", "`ocrpack deploy` the bundle again")
-    return name, record, parse((folder / DESCRIPTOR).read_bytes(), str(folder / DESCRIPTOR)), folder
+        raise NotFoundError(f"{release} is gone from {deployment.releases}", "`ocrpack deploy` the bundle again")
+    return parse((folder / DESCRIPTOR).read_bytes(), str(folder / DESCRIPTOR))
+
+
+def recorded(deployment: Deployment, release: str, record: Record) -> Target:
+    """Return a release that served before as a target, with its stored secrets and the deployment's address.
+
+    Raises:
+        NotFoundError: its folder is gone.
+        DescriptorError: its descriptor was altered.
+    """
+    state = deployment.load_state()
+    secrets = secret.load(deployment.secrets, record.launch.secrets)
+    descriptor = read_descriptor(deployment, release)
+    return Target(deployment, release, descriptor, record, state.host, state.port, secrets)
 
 
 def serve_current(deployment: Deployment, journal: Journal) -> None:
@@ -168,13 +259,20 @@ def serve_current(deployment: Deployment, journal: Journal) -> None:
         BootError: it did not come up; what served before goes on.
         SmokeError: it reads a sample wrong; what served before goes on.
     """
-    name, record, descriptor, folder = current_release(deployment)
+    name, record, _, _ = current_release(deployment)
+    target = recorded(deployment, name, record)
+    with control.ensure_supervisor(deployment, target.host, target.port, record.launch.secrets) as supervisor:
+        bring_into_service(supervisor, target, journal, Care())
+
+
+def keep_serving(deployment: Deployment) -> dict[str, Any] | None:
+    """Give generations that outlived their supervisor a new one, and return its status; None where there are none.
+
+    Raises:
+        BootError: the supervisor did not start.
+    """
+    if control.connect(deployment) is not None or not left_running(deployment):
+        return None
     state = deployment.load_state()
-    secrets = secret.load(deployment.secrets, record.launch.secrets)
-    with control.ensure_supervisor(deployment, state.host, state.port, descriptor.secrets) as supervisor:
-        with journal.phase("boot"):
-            candidate = boot(supervisor, deployment, name, descriptor, record.launch, secrets)
-        with journal.phase("gate"):
-            require_passed(run_samples(candidate.address, descriptor, folder, journal))
-        after = dataclasses.replace(state, desired="running")
-        switch(supervisor, candidate, descriptor, deployment, (name, after), journal)
+    with control.ensure_supervisor(deployment, state.host, state.port) as supervisor:
+        return supervisor.ask("status")

@@ -163,8 +163,27 @@ class App(Part):
     boot_seconds: Annotated[float, Field(gt=0, le=86400, examples=[60])] = 60
     """How long the app may take until it answers its health endpoint."""
     request_seconds: Annotated[float, Field(gt=0, le=86400, examples=[120])] = 120
-    """How long one request may take: the embedded app gives up on it then, and gunicorn ends a worker whose main
-    loop or event loop has stood still for as long."""
+    """How long one request may take: the embedded app gives up on it then, gunicorn ends a worker whose main loop or
+    event loop has stood still for as long, and an app that has not answered its health endpoint for as long is started
+    again."""
+    drain_seconds: Annotated[float, Field(gt=0, le=3600, examples=[30])] = 30
+    """How long a release that is replaced or stopped may take to finish its requests, before it is ended by force."""
+    max_requests: Annotated[int, Field(ge=0, le=1_000_000_000, examples=[10000])] = 0
+    """How many requests a worker answers, give or take a tenth, before it is replaced by a fresh one, against memory
+    that grows; 0: any number."""
+
+
+class Hooks(Part):
+    """Shell commands around a deploy; see the operator's guide for their variables."""
+
+    pre_deploy: Annotated[tuple[NonEmpty, ...], Field(examples=[["python migrate.py"]])] = ()
+    """Run before the release is started; a failure ends the deploy."""
+    post_deploy: Annotated[tuple[NonEmpty, ...], Field(examples=[["curl -fsS -X POST $NOTIFY_URL"]])] = ()
+    """Run once the release serves; a failure is a warning."""
+    on_failure: Annotated[tuple[NonEmpty, ...], Field(examples=[['logger "$OCRPACK_ERROR"']])] = ()
+    """Run when the deploy failed after the release was unpacked; `OCRPACK_ERROR` says why."""
+    seconds: Annotated[float, Field(gt=0, le=86400, examples=[300])] = 300
+    """How long one command may take."""
 
 
 class Endpoint(Part):
@@ -279,6 +298,8 @@ class Descriptor(Part):
     """What the service needs of the machine."""
     build_commands: Annotated[tuple[NonEmpty, ...], Field(examples=[["python tools/convert_model.py"]])] = ()
     """Shell commands run once in the source folder at build time, before files are collected."""
+    hooks: Annotated[Hooks, Field(examples=[{"post_deploy": ["echo $OCRPACK_NAME serves"]}])] = Hooks()
+    """Shell commands run on the target around a deploy."""
     files: Annotated[tuple[NonEmpty, ...], Field(examples=[["preprocessing/", "static/**/*.css"]])] = ()
     """What else goes into the bundle: paths, folders or gitignore-style patterns, from the source folder."""
     samples: Annotated[

@@ -24,6 +24,11 @@ def file(tmp_path):
     return write
 
 
+def _store(path, values):
+    secret.stage(path, values)
+    secret.commit(path)
+
+
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
@@ -34,7 +39,7 @@ def file(tmp_path):
 def test_what_is_stored_is_read(tmp_path, values):
     path = tmp_path / "stored.env"
     path.unlink(missing_ok=True)
-    secret.store(path, values)
+    _store(path, values)
     assert path.stat().st_mode & 0o777 == 0o600
     assert secret.read(path) == values
     assert secret.load(path, tuple(values)) == values
@@ -43,8 +48,8 @@ def test_what_is_stored_is_read(tmp_path, values):
 
 def test_an_older_release_keeps_its_secrets(tmp_path):
     path = tmp_path / "stored.env"
-    secret.store(path, {"OLD": "1", "BOTH": "1"})
-    secret.store(path, {"NEW": "2", "BOTH": "2"})
+    _store(path, {"OLD": "1", "BOTH": "1"})
+    _store(path, {"NEW": "2", "BOTH": "2"})
     assert secret.read(path) == {"OLD": "1", "NEW": "2", "BOTH": "2"}
 
 
@@ -61,11 +66,11 @@ def test_what_no_variable_can_hold_is_refused(tmp_path):
 def test_storing_is_private_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
-        secret.store(tmp_path / "s", {"A": "1"})
+        _store(tmp_path / "s", {"A": "1"})
     finally:
         os.umask(before)
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
-    secret.store(tmp_path / "none", {})
+    _store(tmp_path / "none", {})
     assert not (tmp_path / "none").exists()
 
 
@@ -101,7 +106,7 @@ def test_files_that_cannot_be_read(file, tmp_path):
 
 def test_who_wins(file, tmp_path):
     stored = tmp_path / "stored.env"
-    secret.store(stored, dict.fromkeys("ABC", "stored"))
+    _store(stored, dict.fromkeys("ABC", "stored"))
     given_file = file("A=given\nB=given\nZ=unasked\n")
     assert secret.gather(("A", "B", "C"), stored, given_file, {"A": "environment", "PATH": "x"}) == {
         "A": "environment", "B": "given", "C": "stored",

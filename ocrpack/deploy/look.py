@@ -1,0 +1,79 @@
+"""See how a deployment stands, quickly and without changing anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ocrpack.deploy import control, lock
+from ocrpack.deploy.generation import left_running
+from ocrpack.deploy.probe import Address
+from ocrpack.deploy.root import Deployment
+from ocrpack.errors import PreflightError
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a deployment stands; `state` is one of those in the operator's guide."""
+
+    name: str
+    version: str | None
+    digest: str | None
+    state: str
+    url: str | None
+    pid: int | None
+    uptime_s: float | None
+    restarts: int
+    last_good: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+
+def status(deployment: Deployment) -> Status:
+    """Return how a deployment stands.
+
+    Raises:
+        PreflightError: it is another user's.
+        BootError: its supervisor does not answer.
+    """
+    try:
+        state, current = deployment.load_state(), deployment.current
+    except PreflightError:
+        return Status(deployment.name, None, None, "damaged", None, None, None, 0)
+    record = state.releases.get(current) if current else None
+    good = state.releases.get(state.last_good) if state.last_good else None
+    known = Status(
+        name=deployment.name,
+        version=record.version if record else None,
+        digest=record.digest if record else None,
+        state="empty" if current is None else "stopped" if state.desired == "stopped" else "failed",
+        url=str(Address(state.host, state.port).reachable) if state.port else None,
+        pid=None,
+        uptime_s=None,
+        restarts=0,
+        last_good=good.version if good else None,
+    )
+    supervisor = control.connect(deployment)
+    if supervisor is None:
+        return dataclasses.replace(known, state="unsupervised") if left_running(deployment) else known
+    with supervisor:
+        answer = supervisor.ask("status")
+    known = dataclasses.replace(known, pid=answer["pid"], restarts=answer["restarts"])
+    serving = next((one for one in answer["generations"] if one["number"] == answer["serving"]), None)
+    if serving is None:
+        return known
+    if not serving["alive"]:
+        return dataclasses.replace(known, state="restarting", pid=None)
+    uptime = round(time.time() - serving["started"], 1)
+    return dataclasses.replace(known, state="running", pid=serving["pid"], uptime_s=uptime)
+
+
+def needs_mending(deployment: Deployment) -> bool:
+    """Tell whether a command or a supervisor was killed and left something to finish, to undo or to take over."""
+    if deployment.half_way or lock.was_left(deployment):
+        return True
+    return control.connect(deployment) is None and bool(left_running(deployment))

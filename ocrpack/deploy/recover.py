@@ -1,0 +1,172 @@
+"""Mend what a killed command or supervisor left, and remove what nothing needs any more."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+from ocrpack import journal as log
+from ocrpack.deploy import control, environment, lock, look, process, release, secret
+from ocrpack.deploy.generation import left_running
+from ocrpack.deploy.root import Deployment, Root
+from ocrpack.deploy.switch import keep_serving, serve_current
+from ocrpack.errors import LockedError, OcrpackError, PreflightError
+from ocrpack.journal import Journal
+
+KILLED = 137
+"""The status of a command that ended by SIGKILL, as shells tell it."""
+
+
+def mend(root: Root, deployment: Deployment) -> None:
+    """Recover where that is needed and nobody else is at it; for commands that only look.
+
+    What cannot be mended is in the journal and does not keep them from looking.
+    """
+    with contextlib.suppress(LockedError, OcrpackError, OSError):
+        if look.needs_mending(deployment):
+            with lock.hold(deployment, "recover"):
+                recover(root, deployment, Journal(deployment.deploy_log, log.new_deploy_id()))
+
+
+def me() -> dict[str, Any]:
+    """Return this process, as the journal's `begin` events name who began."""
+    identity = process.identify(os.getpid())
+    return dataclasses.asdict(identity) if identity else {}
+
+
+def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
+    """Finish or undo what was left half done, and say so; call it with the deployment's lock held.
+
+    Raises:
+        BootError: the current release, whose processes were killed, does not come up again.
+        SmokeError: it reads a sample wrong.
+    """
+
+    def say(text: str) -> None:
+        journal.write("note", text, phase="recover", level="warning")
+
+    for event in _killed(deployment):
+        for orphan in process.started_with(process.COMMAND, event.deploy):
+            orphan.signal(signal.SIGKILL)
+        text = f"{event.message} was killed; this end was written by the next command"
+        Journal(deployment.deploy_log, event.deploy).write(
+            "end", text, level="error", release=event.release, ok=False, exit_code=KILLED
+        )
+    end_promotion(deployment, journal)
+    for name in release.clean_leftovers(root, deployment):
+        say(f"removed {name}, which an interrupted deploy left")
+    _forget_records(deployment)
+    restore_service(deployment, journal)
+
+
+def restore_service(deployment: Deployment, journal: Journal) -> None:
+    """Let the current release serve if it is meant to and does not, with the processes that are there if possible.
+
+    Raises:
+        BootError: it does not come up.
+        SmokeError: it reads a sample wrong.
+    """
+    if keep_serving(deployment) is not None:
+        text = "its supervisor was gone: a new one took over what runs"
+        journal.write("note", text, phase="recover", level="warning")
+    if deployment.current and deployment.load_state().desired == "running" and not _serves(deployment):
+        text = "nothing runs: starting the current release again"
+        journal.write("note", text, phase="recover", level="warning")
+        serve_current(deployment, journal)
+
+
+def _killed(deployment: Deployment) -> Iterator[log.Event]:
+    """Yield the `begin` events of commands that wrote no `end` and run no more."""
+    open_ones: dict[str, log.Event] = {}
+    for event in log.read(deployment.deploy_log, log.parse_journal_line):
+        if event.event == "begin":
+            open_ones[event.deploy] = event
+        elif event.event == "end":
+            open_ones.pop(event.deploy, None)
+    for event in open_ones.values():
+        with contextlib.suppress(TypeError):
+            if not process.Identity(**event.data["process"]).alive:
+                yield event
+
+
+def end_promotion(deployment: Deployment, journal: Journal) -> None:
+    """Finish a promotion that was interrupted after it had moved `current`, or undo it."""
+    if not deployment.half_way:
+        return
+    if deployment.was_promoted:
+        secret.commit(deployment.secrets)
+        deployment.forget_way_back()
+        text = f"finished the promotion of {deployment.current}, which was interrupted"
+    else:
+        secret.drop(deployment.secrets)
+        deployment.go_back()
+        text = f"undid a promotion that was interrupted; {deployment.current or 'nothing'} stays current"
+    journal.write("note", text, phase="recover", level="warning")
+
+
+def _forget_records(deployment: Deployment) -> None:
+    """Drop what `state.json` knows of releases that are gone."""
+    state = deployment.load_state()
+    kept = {name: record for name, record in state.releases.items() if (deployment.releases / name).is_dir()}
+    if len(kept) != len(state.releases):
+        good = state.last_good if state.last_good in kept else None
+        deployment.save_state(dataclasses.replace(state, releases=kept, last_good=good))
+
+
+def keep_or_stop(deployment: Deployment) -> None:
+    """After a start that failed: keep what serves, and end what does not."""
+    with contextlib.suppress(OcrpackError):
+        keep_serving(deployment)
+    if not _serves(deployment):
+        control.stop_supervisor(deployment)
+
+
+def _serves(deployment: Deployment) -> bool:
+    supervisor = control.connect(deployment)
+    if supervisor is None:
+        return False
+    with supervisor:
+        return supervisor.ask("status")["serving"] is not None
+
+
+def prune(root: Root, deployment: Deployment, keep: int, *, dry_run: bool = False) -> list[str]:
+    """Remove old releases and failures, then environments that nothing uses, and return their names.
+
+    Never current, the last known good one, or a release with live processes. With `dry_run` nothing is removed.
+    """
+    state = deployment.load_state()
+    spare = {name for name in (deployment.current, state.last_good, *_running(deployment)) if name is not None}
+    removed = release.prune(root, deployment, keep, spare, dry_run=dry_run)
+    if dry_run:
+        return removed
+    _forget_records(deployment)
+    return removed + prune_environments(root)
+
+
+def _running(deployment: Deployment) -> Iterator[str]:
+    supervisor = control.connect(deployment)
+    if supervisor is not None:
+        with supervisor:
+            yield from (one["release"] for one in supervisor.ask("status")["generations"])
+    yield from (generation.release for generation in left_running(deployment))
+
+
+def prune_environments(root: Root) -> list[str]:
+    """Remove the environments that no release of any deployment needs.
+
+    Raises:
+        PreflightError: the state of a deployment is damaged, so that its needs are unknown; nothing is removed.
+    """
+    states = [root.deployment(name).load_state() for name in root.names()]
+    return environment.prune(root, {record.environment for state in states for record in state.releases.values()})
+
+
+def remove_unused(root: Root) -> None:
+    """Remove weights and environments that nothing uses, as far as that can be told."""
+    release.prune_blobs(root)
+    with contextlib.suppress(PreflightError):  # another deployment's state is damaged: its environment must stay
+        prune_environments(root)
