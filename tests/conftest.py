@@ -158,6 +158,15 @@ class Machine:
                         found.append(int(entry.name))
         return found
 
+    def processes_of(self, module):
+        """Return the pids of what runs a module of ocrpack for this root."""
+        return [pid for pid in self.processes() if module.encode() in self.words(pid)]
+
+    def words(self, pid):
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b""
+
     def wait(self, condition, seconds=15):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.02
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 5.0
+"""How long an ending worker keeps idle connections, for the requests that clients may be sending on them."""
 
 _plan: dict[str, Any] = json.loads(os.environ.pop("OCRPACK_GENERATION"))
 _run = Path(_plan["run"])
@@ -77,9 +78,10 @@ def child_exit(server: Any, worker: Any) -> None:
     had_loaded = _loaded(worker.pid).exists()
     _loaded(worker.pid).unlink(missing_ok=True)
     (_run / f"accepting-{worker.pid}").unlink(missing_ok=True)
-    if not had_loaded and not (_run / "served").exists():
-        from gunicorn.errors import HaltServer
+    from gunicorn.errors import HaltServer
 
+    halting = isinstance(sys.exc_info()[1], HaltServer)
+    if not had_loaded and not halting and not (_run / "served").exists():
         raise HaltServer("a worker ended before it had loaded the app", 3)
 
 
@@ -93,17 +95,19 @@ if _plan["secrets_fd"] is not None:
 
 
 def _wsgi_worker() -> Any:
-    from gunicorn.workers.gthread import ThreadWorker
+    from gunicorn.workers import gthread
 
-    class GatedThreadWorker(ThreadWorker):
+    gthread.STOP_KEEPALIVE_LINGER = LINGER_SECONDS
+
+    class GatedThreadWorker(gthread.ThreadWorker):
         """gunicorn's thread worker; the public listener joins and leaves its poller through its own method queue.
 
-        When it ends, it answers kept-alive connections with `Connection: close` for a while by itself.
+        Once its gate is closed it keeps no connection alive, and says so in its answers.
         """
 
         def run(self) -> None:
             self.sockets, self._public = self.sockets[:1], self.sockets[1:]
-            self._private = self.sockets
+            self._private, self._keeps = self.sockets, self.max_keepalived
             in_background(self._follow_gate)
             super().run()
 
@@ -122,6 +126,7 @@ def _wsgi_worker() -> Any:
             self.set_accept_enabled(False)
             self.sockets = self._private + (self._public if accepts else [])
             self.set_accept_enabled(accepting)
+            self.max_keepalived = self._keeps if accepts else 0
             acknowledge(accepts)
 
     return GatedThreadWorker
@@ -142,7 +147,17 @@ def _asgi_worker() -> Any:
         async def startup(self, sockets: Any = None) -> None:
             self.public = tuple(sockets[1:])
             await super().startup(sockets[:1])
-            self._following = asyncio.ensure_future(_follow_gate(self._open_public))
+            self._headers = self.config.encoded_headers
+            self._following = asyncio.ensure_future(_follow_gate(self._open_public, self._keep_alive))
+
+        def _keep_alive(self, keeps: bool) -> None:
+            """Say in all answers from now on whether connections stay."""
+            self.config.encoded_headers = [*self._headers, *([] if keeps else [(b"connection", b"close")])]
+            self.server_state.default_headers = self.config.encoded_headers
+            for connection in self.server_state.connections:
+                cycle = getattr(connection, "cycle", None)
+                if cycle is not None:
+                    cycle.default_headers = self.config.encoded_headers
 
         async def _open_public(self) -> list[Any]:
             config = self.config
@@ -163,12 +178,7 @@ def _asgi_worker() -> Any:
             await asyncio.wait([self._following])
             for server in self.servers:
                 server.close()
-            closing = [*self.server_state.default_headers, (b"connection", b"close")]
-            self.server_state.default_headers = closing
-            for connection in self.server_state.connections:
-                cycle = getattr(connection, "cycle", None)
-                if cycle is not None:
-                    cycle.default_headers = closing
+            self._keep_alive(False)
             await _linger(lambda: not self.server_state.connections, self.beat)
             await super().shutdown(sockets)
 
@@ -199,16 +209,17 @@ def _aiohttp_worker() -> Any:
         async def _run(self) -> None:
             app = self.wsgi if isinstance(self.wsgi, web.Application) else await self.wsgi()
             self._runner = app if isinstance(app, web.AppRunner) else self._runner_of(app)
+            self._keeps = True
             self._runner.app.on_response_prepare.append(self._say_close)
             await self._runner.setup()
             private, public = self.sockets[:1], self.sockets[1:]
             servers = await self._listen(private)
-            following = asyncio.ensure_future(_follow_gate(lambda: self._listen(public)))
+            following = asyncio.ensure_future(_follow_gate(lambda: self._listen(public), self._keep_alive))
             self.booted = True
             while self.alive and self.ppid == os.getppid() and not self._is_used_up():
                 self.notify()
                 await self._wait_next_notify()
-            self.alive = False
+            self._keep_alive(False)
             following.cancel()
             await asyncio.wait([following])
             for server in servers:
@@ -232,16 +243,19 @@ def _aiohttp_worker() -> Any:
             loop = asyncio.get_running_loop()
             return [await loop.create_server(self._runner.server, sock=_duplicate(one.sock)) for one in listeners]
 
+        def _keep_alive(self, keeps: bool) -> None:
+            self._keeps = keeps
+
         async def _say_close(self, request: Any, response: Any) -> None:
-            if not self.alive:
+            if not self._keeps:
                 response.force_close()
                 response.headers["Connection"] = "close"
 
     return GatedWebWorker
 
 
-async def _follow_gate(open_public: Callable[[], Awaitable[list[Any]]]) -> None:
-    """Listen on the public socket while the gate is open; connections that are there stay when it closes."""
+async def _follow_gate(open_public: Callable[[], Awaitable[list[Any]]], keep_alive: Callable[[bool], None]) -> None:
+    """Listen on the public socket while the gate is open; when it closes, connections end with their next answer."""
     import asyncio
 
     servers: list[Any] = []
@@ -251,6 +265,7 @@ async def _follow_gate(open_public: Callable[[], Awaitable[list[Any]]]) -> None:
                 for server in servers:
                     server.close()
                 servers = [] if servers else await open_public()
+                keep_alive(bool(servers))
                 acknowledge(bool(servers))
             await asyncio.sleep(POLL_SECONDS)
     finally:

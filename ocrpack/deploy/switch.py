@@ -26,7 +26,7 @@ from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
 from ocrpack.errors import BootError, Finding, NotFoundError, OcrpackError, SmokeError
 from ocrpack.journal import Journal
 
-_TAIL_LINES = 30
+_TAIL_LINES = 40
 _OBSERVE_PAUSE_S = 0.5
 _PATIENCE = 4
 

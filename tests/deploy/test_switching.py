@@ -1,0 +1,336 @@
+"""Switching versions: observed, compared, rolled back, and never at the cost of what serves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.conftest import MINI_APP
+from tests.deploy.test_deploy import AIOHTTP_APP, ASGI_APP
+
+APPS = {"wsgi": MINI_APP, "asgi": ASGI_APP, "aiohttp": AIOHTTP_APP}
+OCR = 'answer = {"text": text_of(body)'
+
+
+def app_reading(text):
+    """Return an app that answers OCR requests with what a Python expression makes of `body`."""
+    return MINI_APP.replace(OCR, f'answer = {{"text": {text}')
+
+
+def the_state(machine):
+    return machine.run("status", "--json").json["deployments"][0]
+
+
+def generations(machine):
+    return list((machine.app_folder() / "run").glob("generation-*"))
+
+
+@pytest.mark.parametrize("interface", APPS)
+def test_no_request_is_lost_by_a_deploy_a_bad_one_a_rollback_and_a_restart(machine, load, interface):
+    options = {"app": APPS[interface], "app_options": {"interface": interface}}
+    machine.deploy(machine.bundle(version="1.0", **options))
+    second, bad = machine.bundle(version="2.0", **options), machine.bundle(version="3.0", truth="WRONG", **options)
+    with load(machine.port) as clients:
+        machine.deploy(second)
+        machine.deploy(bad, status=15)
+        machine.run("rollback")
+        machine.run("restart")
+    assert clients.bad == []
+    assert clients.versions == {"1.0", "2.0"}
+    assert the_state(machine)["version"] == "1.0"
+
+
+def test_rollback_and_back_again_and_to_a_version(machine):
+    for version in ("1.0", "2.0", "3.0"):
+        machine.deploy(machine.bundle(version=version))
+    assert the_state(machine)["last_good"] == "2.0"
+    assert "to 2.0" in machine.run("rollback", "--dry-run").out
+    assert machine.get()["version"] == "3.0"
+    answer = machine.run("rollback", "--json").json
+    assert (answer["version"], answer["previous"].partition("-")[0]) == ("2.0", "3.0")
+    assert answer["samples"][0]["passed"] is True
+    assert machine.get()["version"] == "2.0"
+    machine.run("rollback")
+    assert machine.get()["version"] == "3.0", "a rollback of a rollback"
+    machine.run("rollback", "mini", "--to", "1.0.0")
+    assert machine.get()["version"] == "1.0"
+    assert "current already" in machine.run("rollback", "--to", "1.0", status=2).err
+    assert "2.0, 3.0" in machine.run("rollback", "--to", "9.9", status=19).err
+    begun = [event["message"] for event in machine.events() if event["event"] == "begin"]
+    assert begun[3:6] == ["rollback mini", "rollback mini", "rollback mini --to 1.0.0"]
+
+
+def test_nothing_to_roll_back_to(machine):
+    machine.deploy(machine.bundle(version="1.0"))
+    assert "no earlier release" in machine.run("rollback", status=19).err
+    machine.deploy(machine.bundle(version="2.0", truth="WRONG"), status=15)
+    assert "no earlier release" in machine.run("rollback", status=19).err, "a failed release is never good"
+    assert machine.get()["version"] == "1.0"
+
+
+def test_a_rollback_is_tagged_and_makes_a_lost_environment_again(machine):
+    repository = machine.folder / "repository"
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", repository]
+    from subprocess import check_output, run
+
+    run(["git", "init", "-q", repository], check=True)
+    run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    one = machine.bundle(version="1.0", requirements_text="packaging==24.2\n")
+    machine.run("deploy", one, "--tag-repo", repository)
+    machine.run("deploy", machine.bundle(version="2.0"), "--tag-repo", repository)
+    run([*git, "tag", "-d", "mini/v1.0"], check=True)
+    first = next(path for path in (machine.root / "environments").glob("[!.]*") if any(path.rglob("packaging")))
+    (first / "ocrpack-ready.json").unlink()
+    assert machine.run("rollback", "--json").json["tag"] == "mini/v1.0"
+    assert "mini/v1.0" in check_output([*git, "tag"], text=True)
+    assert (first / "ocrpack-ready.json").exists()
+
+
+def test_what_is_wrong_only_on_the_public_address_goes_back_by_itself(machine, load):
+    """The app reads right until its gate is open for two seconds."""
+    machine.deploy(machine.bundle(version="1.0"))
+    late = app_reading(
+        '"WRONG" if os.path.exists(os.environ["OCRPACK_RUN"] + "/gate-open") and __import__("time").time() - '
+        'os.path.getmtime(os.environ["OCRPACK_RUN"] + "/gate-open") > 2 else text_of(body)'
+    )
+    bundle = machine.bundle(version="2.0", app=late)
+    with load(machine.port) as clients:
+        failed = machine.deploy(bundle, "--observe", "30", status=15)
+        assert machine.get()["version"] == "1.0"
+    assert "after its promotion" in failed.err
+    assert clients.bad == []
+    assert "2.0" in clients.versions
+    assert the_state(machine) | {"pid": 0, "uptime_s": 0} == {
+        "name": "mini", "version": "1.0", "digest": the_state(machine)["digest"], "state": "running", "pid": 0,
+        "url": f"http://127.0.0.1:{machine.port}", "uptime_s": 0, "restarts": 0, "last_good": None,
+    }  # fmt: skip
+    assert not (machine.app_folder() / "back").exists()
+    assert len(generations(machine)) == 1
+
+
+def test_a_crash_right_after_the_promotion_goes_back(machine):
+    machine.deploy(machine.bundle(version="1.0"))
+    crash = MINI_APP + (
+        "\n\ndef crash():\n"
+        "    import signal, time\n"
+        '    while not os.path.exists(os.environ["OCRPACK_RUN"] + "/gate-open"):\n'
+        "        time.sleep(0.01)\n"
+        "    os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    os._exit(1)\n\n\n"
+        'if "OCRPACK_RUN" in os.environ:\n'
+        "    import threading\n"
+        "    threading.Thread(target=crash, daemon=True).start()\n"
+    )
+    failed = machine.deploy(machine.bundle(version="2.0", app=crash), "--observe", "3", status=14)
+    assert "ended" in failed.err
+    assert machine.get()["version"] == "1.0"
+    machine.wait(lambda: len(generations(machine)) == 1)
+    (evidence,) = (machine.app_folder() / "failed").iterdir()
+    assert "2.0" in evidence.name
+
+
+def test_a_release_that_reads_worse_is_refused_when_that_is_asked(machine):
+    sample = [{"image": "samples/a.txt", "text": "HELLO WORLD", "max_cer": 0.5}]
+    machine.deploy(machine.bundle(version="1.0", samples=sample))
+    worse = machine.bundle(version="2.0", app=app_reading('"HELLO WURLD"'), samples=sample)
+    refused = machine.deploy(worse, "--max-regression", "0.05", "--json", status=15).json["error"]
+    assert refused["findings"][0]["code"] == "regression"
+    assert machine.get()["version"] == "1.0"
+    answer = machine.deploy(worse, "--max-regression", "0.2", "--json").json
+    (compared,) = answer["comparison"]
+    assert compared["cer_before"] == 0
+    assert compared["cer"] == pytest.approx(1 / 11, abs=1e-4)
+    assert (compared["text"], compared["text_before"], compared["same_text"]) == ("HELLO WURLD", "HELLO WORLD", False)
+    assert any("comparison" in event["data"] for event in machine.events())
+
+
+def test_answers_that_mix_when_requests_come_together_are_refused(machine):
+    """Each request leaves its text in a global, and the answer is made from that a moment later."""
+    mixing = MINI_APP.replace(
+        OCR, 'global last; last = text_of(body); __import__("time").sleep(0.4); answer = {"text": last'
+    )
+    mixing = mixing.replace(
+        "def app(environ, start_response):", "last = ''\n\n\ndef app(environ, start_response):\n    global last", 1
+    )
+    mixing = mixing.replace("global last; last =", "last =")
+    source = machine.source(app=mixing)
+    (source / "samples" / "b.txt").write_text("SOMETHING ELSE")
+    text = (source / "descriptor.json").read_text()
+    two = '"samples": [{"image": "samples/b.txt", "text": "SOMETHING ELSE", "max_cer": 0.0},'
+    (source / "descriptor.json").write_text(text.replace('"samples": [', two, 1))
+    machine.run("build", source, "-o", machine.folder)
+    failed = machine.deploy(machine.folder / "mini-1.0.zip", "--json", status=15).json["error"]
+    assert failed["findings"][0]["code"] == "concurrency"
+
+
+def test_the_right_text_only_the_first_time_is_refused(machine):
+    once = MINI_APP.replace(OCR, 'seen.append(1); answer = {"text": text_of(body) if len(seen) == 1 else "no"')
+    failed = machine.deploy(machine.bundle(app="seen = []\n" + once), "--json", status=15).json["error"]
+    assert failed["findings"][0]["code"] == "concurrency"
+
+
+def test_stop_first_stops_first_and_comes_back_when_the_new_one_fails(machine):
+    machine.deploy(machine.bundle(version="1.0"))
+    machine.deploy(machine.bundle(version="2.0", truth="WRONG"), "--stop-first", status=15)
+    assert machine.get()["version"] == "1.0"
+    done = machine.deploy(machine.bundle(version="3.0"), "--stop-first", "--json").json
+    assert "stop" in [phase["name"] for phase in done["phases"]]
+    assert machine.get()["version"] == "3.0"
+
+
+def test_what_ignores_sigterm_is_ended_at_its_deadline(machine):
+    stubborn = MINI_APP.replace(
+        'elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/hang":\n        __import__("time").sleep(60)\n'
+        '        answer = {}\n    elif environ["PATH_INFO"] in'
+    )  # fmt: skip
+    machine.deploy(machine.bundle(version="1.0", app=stubborn, app_options={"drain_seconds": 2}))
+    cut = []
+
+    def ask():
+        try:
+            machine.get("/hang", 30)
+        except OSError as error:
+            cut.append(error)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    done = machine.deploy(machine.bundle(version="2.0"))
+    assert time.monotonic() - began < 30
+    assert "by force" in done.err
+    client.join()
+    assert cut
+    machine.wait(lambda: len(generations(machine)) == 1)
+
+
+def test_prune_spares_what_is_needed(machine):
+    for version in ("1.0", "2.0", "3.0", "4.0"):
+        machine.deploy(machine.bundle(version=version))
+    machine.run("rollback", "--to", "2.0")
+    releases = machine.app_folder() / "releases"
+    would = machine.run("prune", "--keep", "1", "--dry-run", "--json").json
+    assert (would["dry_run"], len(would["removed"])) == (True, 2)
+    assert len(list(releases.iterdir())) == 4
+    machine.run("prune", "mini", "--keep", "1")
+    assert sorted(folder.name.partition("-")[0] for folder in releases.iterdir()) == ["2.0", "4.0"]
+    machine.run("rollback")
+    assert machine.get()["version"] == "4.0"
+    assert "not here" in machine.run("rollback", "--to", "1.0", status=19).err
+
+
+def test_a_killed_deploy_gets_its_end_from_the_next_command(machine):
+    machine.deploy(machine.bundle(version="1.0"))
+    slow = app_reading('__import__("time").sleep(20) or text_of(body)')
+    process = machine.start("deploy", machine.bundle(version="2.0", app=slow), "--no-tag")
+    machine.wait(lambda: any(event["phase"] == "gate" and event["deploy"] != machine.events()[0]["deploy"]
+                             for event in machine.events()))  # fmt: skip
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    machine.run("status")
+    ends = {}
+    for event in machine.events():
+        if event["event"] in {"begin", "end"}:
+            ends.setdefault(event["deploy"], []).append((event["event"], event["data"].get("exit_code")))
+    assert sorted(ends.values()) == [[("begin", None), ("end", 137)], [("begin", None), ("end", None)]]
+    assert [folder.name for folder in (machine.app_folder() / "releases").glob("2.0*")] == []
+    machine.wait(lambda: len(generations(machine)) == 1)
+
+
+@pytest.mark.parametrize("interface", APPS)
+def test_a_killed_supervisor_is_replaced_without_losing_the_address(machine, load, interface):
+    options = {"app": APPS[interface], "app_options": {"interface": interface}}
+    machine.deploy(machine.bundle(version="1.0", **options))
+    second = machine.bundle(version="2.0", **options)
+
+    def kill():
+        (pid,) = machine.processes_of("ocrpack.deploy.supervisor")
+        os.kill(pid, signal.SIGKILL)
+
+    before = the_state(machine)["pid"]
+    with load(machine.port) as clients:
+        kill()
+        assert the_state(machine) | {"uptime_s": 0} == {**the_state(machine), "pid": before, "state": "running"} | {
+            "uptime_s": 0
+        }
+        kill()
+        machine.deploy(second)
+        kill()
+        machine.run("restart")
+    assert clients.bad == []
+    assert the_state(machine)["version"] == "2.0"
+    machine.run("stop")
+    machine.wait(lambda: not machine.processes())
+
+
+def test_a_supervisor_that_is_told_to_end_ends_all_of_it(machine):
+    machine.deploy(machine.bundle())
+    (pid,) = machine.processes_of("ocrpack.deploy.supervisor")
+    os.kill(pid, signal.SIGTERM)
+    machine.wait(lambda: not machine.processes())
+    assert the_state(machine)["state"] == "running", "it is meant to run: the next command brings it back"
+
+
+def test_an_app_that_hangs_is_started_again(machine):
+    hanging = MINI_APP.replace(
+        'elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/hang":\n        lock.acquire()\n'
+        '        answer = {}\n    elif environ["PATH_INFO"] in'
+    ).replace("def app(", "lock = __import__('threading').Lock()\nlock.acquire()\n\n\ndef app(")  # fmt: skip
+    options = {"threads": 1, "request_seconds": 3, "boot_seconds": 20}
+    machine.deploy(machine.bundle(app=hanging, app_options=options))
+    before = the_state(machine)["pid"]
+    with pytest.raises(OSError):
+        machine.get("/hang", timeout=2)
+    machine.wait(lambda: the_state(machine)["restarts"] == 1 and machine.listening(), 60)
+    machine.wait(lambda: the_state(machine)["pid"] != before)
+    assert machine.get(timeout=20)["status"] == "ok"
+    assert "answered nothing" in machine.run("logs", "--level", "error").out
+
+
+def test_a_worker_is_replaced_after_its_requests(machine, load):
+    machine.deploy(machine.bundle(app_options={"max_requests": 50}))
+    pids = {machine.get()["pid"] for _ in range(300)}
+    assert len(pids) >= 4
+
+
+def test_daemons_of_an_app_end_with_it(machine):
+    forking = MINI_APP + (
+        "\n\nif 'OCRPACK_RUN' in os.environ and os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    __import__('time').sleep(600)\n"
+        "    os._exit(0)\n"
+    )
+    machine.deploy(machine.bundle(app=forking))
+    machine.run("stop")
+    machine.wait(lambda: not machine.processes())
+
+
+def test_a_dead_log_writer_is_replaced(machine):
+    talking = MINI_APP.replace(
+        'if environ["PATH_INFO"] == "/ocr":',
+        'print("asked for", environ["PATH_INFO"])\n    if environ["PATH_INFO"] == "/ocr":',
+        1,
+    )
+    machine.deploy(machine.bundle(app=talking))
+    (writer,) = machine.processes_of("ocrpack.deploy.instance_log")
+    os.kill(writer, signal.SIGKILL)
+    machine.wait(lambda: machine.processes_of("ocrpack.deploy.instance_log") not in ([], [writer]))
+    assert machine.get("/readyz")["status"] == "ok"
+    machine.wait(lambda: "asked for /readyz" in machine.run("logs", "--instance").out)
+
+
+def test_status_is_quick_with_many_releases(machine):
+    import json
+
+    machine.deploy(machine.bundle())
+    file = machine.app_folder() / "state.json"
+    state = json.loads(file.read_text())
+    ((name, record),) = state["releases"].items()
+    for number in range(200):
+        state["releases"][f"0.{number}-{name.partition('-')[2]}"] = record
+    file.write_text(json.dumps(state))
+    assert the_state(machine)["state"] == "running"
