@@ -151,7 +151,7 @@ def test_only_the_shell_starts_processes():
         text = file.read_text("utf-8")
         if _name(file) == "ocrpack.shell":
             continue
-        if _name(file) == "ocrpack.deploy.generation":
+        if _name(file) == "ocrpack.deploy.process":
             assert found <= {"subprocess"}
             assert "from subprocess import Popen, TimeoutExpired" in text, "the types alone"
             continue

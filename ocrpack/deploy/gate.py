@@ -52,7 +52,11 @@ def _loaded(pid: int) -> Path:
 
 
 def when_ready(server: Any) -> None:
-    """Begin to give the public listener to whoever asks, so that it outlives the supervisor (called in the master)."""
+    """Begin to give the public listener to whoever asks, so that it outlives the supervisor (called in the master).
+
+    The sockets were made by others: gunicorn is told so, since it would fail to unlink one whose path is gone.
+    """
+    server.systemd = True
     asked = socket.socket(fileno=_plan["handover_fd"])
     public = server.LISTENERS[1]
 

@@ -18,7 +18,9 @@ from ocrpack import __version__, errors
 from ocrpack.errors import OcrpackError
 from tests.conftest import DATA, REPOSITORY
 
-COMMANDS = ["validate", "build", "deploy", "verify", "status", "stop", "start", "restart", "remove", "logs"]
+COMMANDS = [
+    "validate", "build", "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove", "logs",
+]  # fmt: skip
 CODES = {
     "OcrpackError": 1, "UsageError": 2, "DescriptorError": 10, "BundleError": 11, "PreflightError": 12,
     "EnvironmentSetupError": 13, "BootError": 14, "SmokeError": 15, "LockedError": 16, "ConflictError": 17,

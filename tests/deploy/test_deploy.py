@@ -193,7 +193,7 @@ def test_the_same_version_with_other_content_is_refused(machine):
         ("import os\nos._exit(7)\n", {}, "ended with status"),
         ("raise RuntimeError('no model today')\n", {}, "no model today"),
         ("import time\ntime.sleep(60)\n", {"boot_seconds": 1.5}, "not ready within 1.5 s"),
-        (MINI_APP.replace('("/healthz", "/readyz", "/")', '("/",)'), {"boot_seconds": 2}, "answered 404"),
+        (MINI_APP.replace('("/healthz", "/readyz", "/")', '("/",)'), {"boot_seconds": 6}, "answered 404"),
     ],
 )
 def test_an_app_that_does_not_come_up(machine, app, options, words):
