@@ -19,7 +19,8 @@ from ocrpack.errors import OcrpackError
 from tests.conftest import DATA, REPOSITORY
 
 COMMANDS = [
-    "validate", "build", "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove", "logs",
+    "validate", "build", "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove",
+    "logs",
 ]  # fmt: skip
 CODES = {
     "OcrpackError": 1, "UsageError": 2, "DescriptorError": 10, "BundleError": 11, "PreflightError": 12,
