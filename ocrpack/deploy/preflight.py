@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
-from ocrpack.deploy import control, environment, revision, secret
+from ocrpack.deploy import control, environment, machine, revision, secret
 from ocrpack.deploy.environment import Installer, Python
 from ocrpack.deploy.generation import left_running
+from ocrpack.deploy.machine import MIB
 from ocrpack.deploy.probe import Address
 from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
 from ocrpack.deploy.switch import Care, Target
@@ -26,7 +27,6 @@ from ocrpack.journal import timestamp
 _SPARE_BYTES = 64 << 20
 _ENVIRONMENT_MB = 300
 _LAST_PORT = 65535
-_MIB = 1 << 20
 _T = TypeVar("_T")
 
 
@@ -227,7 +227,7 @@ def _system(descriptor: Descriptor) -> Iterator[Finding]:
         if package.library and not _loads(package.library):
             text = f"the library {package.library} cannot be loaded"
             yield Finding("library-missing", text, remedy, Where(package.library))
-    if descriptor.resources.gpu and not any(Path("/dev").glob("nvidia[0-9]*")) and shutil.which("nvidia-smi") is None:
+    if descriptor.resources.gpu and not machine.gpu():
         yield Finding("gpu-missing", "the bundle needs a GPU, and none is visible here", "deploy on a machine with one")
 
 
@@ -242,30 +242,24 @@ def _loads(library: str) -> bool:
 def _resources(
     descriptor: Descriptor, manifest: Manifest, root: Root, deployment: Deployment, ready: bool
 ) -> Iterator[Finding]:
-    import psutil
-
     needs = descriptor.resources
-    place = next(folder for folder in (deployment.folder, *deployment.folder.parents) if folder.exists())
-    where = Where(str(place))
-    if not os.access(place, os.W_OK):
-        yield Finding("root", f"{place} cannot be written", "pass --root, or change its permissions", where)
+    yield from machine.writable(deployment.folder)
+    yield from machine.foreign(deployment.folder)
+    yield from machine.clock([deployment.deploy_log])
     stored = {entry.sha256 for entry in manifest.having("weights") if (root.blobs / entry.sha256).exists()}
     size = sum(entry.size for entry in manifest.files if entry.sha256 not in stored) + _SPARE_BYTES
-    size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * _MIB
-    free = shutil.disk_usage(place).free
-    if free < size:
-        text = f"{free // _MIB} MiB free, {size // _MIB} MiB needed"
-        yield Finding("disk", text, "free some space: `ocrpack status` and `ocrpack remove` help", where)
-    free = psutil.virtual_memory().available // _MIB
+    size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * MIB
+    yield from machine.disk(deployment.folder, size, "free some space: `ocrpack status` and `ocrpack remove` help")
+    free = machine.available_memory() // MIB
     if needs.memory_mb is not None and free < needs.memory_mb:
         text = f"{free} MiB of memory free, {needs.memory_mb} MiB needed"
         yield Finding("memory", text, "stop other programs, or use a larger machine")
     elif needs.memory_recommended_mb is not None and free < needs.memory_recommended_mb:
         text = f"{free} MiB of memory free, {needs.memory_recommended_mb} MiB recommended"
         yield Finding("memory", text, "expect it to be slow under load", severity="warning")
-    processors = os.cpu_count() or 1
+    processors = machine.processors()
     if needs.cpus is not None and processors < needs.cpus:
-        text = f"{processors} processors, {needs.cpus:g} needed"
+        text = f"{processors:g} processors, {needs.cpus:g} needed"
         yield Finding("cpus", text, "expect it to be slow, or use a larger machine", severity="warning")
 
 
