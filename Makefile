@@ -35,6 +35,10 @@ $(VENV)/.dev: $(VENV)/.ocrpack
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev
 	@touch $@
 
+$(VENV)/.units: tools/install_system.sh | $(VENV)/.dev
+	@tools/install_system.sh systemd
+	@touch $@
+
 $(VENV)/.browser: $(VENV)/.dev
 	@tools/install_system.sh chromium
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
@@ -62,7 +66,7 @@ demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
 # --- checks
 
 .PHONY: test
-test: $(VENV)/.dev ## the default tests
+test: $(VENV)/.dev $(VENV)/.units ## the default tests
 	@$(PYTEST) -m 'not slow and not browser'
 
 .PHONY: test-browser
@@ -74,7 +78,7 @@ test-slow: $(VENV)/.dev ## what takes minutes: large archives, the demo in a fre
 	@$(PYTEST) -m slow
 
 .PHONY: coverage
-coverage: $(VENV)/.dev ## the default tests, with the lines that they reach
+coverage: $(VENV)/.dev $(VENV)/.units ## the default tests, with the lines that they reach
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser' || true
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered

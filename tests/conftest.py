@@ -45,7 +45,7 @@ def app(environ, start_response):
 '''
 
 
-MAY_SKIP = ("permissions bind", "may not mount", "no shared/data", "the hostile archives")
+MAY_SKIP = ("permissions bind", "may not mount", "may not make a cgroup", "no shared/data", "the hostile archives")
 """Reasons to skip that CI accepts: the data beside the checkout, and what the user running it may not do."""
 
 
@@ -83,9 +83,11 @@ class Machine:
     env: dict[str, str]
     root: Path
     background: list[subprocess.Popen] = field(default_factory=list)
+    within: tuple[str, ...] = ()
+    """What every command is called through, such as `nsenter`."""
 
     def argv(self, *words):
-        return [sys.executable, "-m", "ocrpack", *map(str, words)]
+        return [*self.within, sys.executable, "-m", "ocrpack", *map(str, words)]
 
     def run(self, *words, status=0, cwd=None, env=None, timeout=240):
         done = subprocess.run(

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
 # building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
-# browser and its driver.
+# browser and its driver. With `systemd`: the programs that read and run units, for the tests.
 set -euo pipefail
 
 packages=()
 if [[ ${1:-} == chromium ]]; then
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
+elif [[ ${1:-} == systemd ]]; then
+    command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || packages+=(systemd)
 else
     command -v tesseract >/dev/null || packages+=(tesseract-ocr)
     tesseract --list-langs 2>/dev/null | grep -qx eng || packages+=(tesseract-ocr-eng)
