@@ -29,9 +29,9 @@ FLOORS = {
 }
 """What each part may import of the others; `__init__` stands for the version alone."""
 STAGES = [
-    "process", "root", "lock", "instance_log", "gate", "release", "environment", "secret", "generation", "probe",
-    "fleet", "supervisor", "control", "look", "check", "revision", "trial", "switch", "recover", "preflight", "hook",
-    "pipeline", "operate",
+    "process", "machine", "root", "unit_file", "service", "lock", "instance_log", "gate", "release", "environment",
+    "secret", "generation", "probe", "fleet", "supervisor", "control", "look", "check", "revision", "trial", "switch",
+    "recover", "preflight", "hook", "pipeline", "operate", "reboot", "doctor",
 ]  # fmt: skip
 """The stages of a deploy: each may import those before it."""
 APP_MAY = {

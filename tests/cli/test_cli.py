@@ -20,7 +20,7 @@ from tests.conftest import DATA, REPOSITORY
 
 COMMANDS = [
     "validate", "build", "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove",
-    "logs",
+    "logs", "doctor", "service install", "service uninstall",
 ]  # fmt: skip
 CODES = {
     "OcrpackError": 1, "UsageError": 2, "DescriptorError": 10, "BundleError": 11, "PreflightError": 12,
@@ -98,7 +98,7 @@ def test_the_help_imports_nothing_heavy(machine):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_helps_with_an_example(machine, command):
-    shown = machine.run(command, "--help").out
+    shown = machine.run(*command.split(), "--help").out
     assert f"Usage: ocrpack {command}" in shown
     assert f"Example: ocrpack {command}" in shown
     assert "--json" in shown
@@ -108,7 +108,7 @@ def test_each_command_helps_with_an_example(machine, command):
 
 def test_all_commands_are_known_here(machine):
     listed = re.findall(r"^  ([a-z]+)  ", machine.run("--help").out.partition("Commands:")[2], re.MULTILINE)
-    assert sorted(listed) == sorted(COMMANDS), "add the new command to the tests here"
+    assert set(listed) == {command.split()[0] for command in COMMANDS}, "add the new command to the tests here"
 
 
 USAGE = [

@@ -1,0 +1,143 @@
+"""Commands about the machine: doctor, and what brings a deployment back after a boot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrpack.cli import console
+from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, find_root
+from ocrpack.errors import Finding, PreflightError, UsageError
+
+if TYPE_CHECKING:
+    from ocrpack.deploy.doctor import Part
+    from ocrpack.deploy.service import Unit
+    from ocrpack.deploy.unit_file import File, Scope
+
+User = Annotated[bool, typer.Option("--user", help="Units of this user, in ~/.config/systemd/user.")]
+System = Annotated[bool, typer.Option("--system", help="Units of the system, in /etc/systemd/system; needs root.")]
+
+service = typer.Typer(
+    name="service",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Let a deployment come back after a boot: `service install`, `service uninstall`.",
+)
+
+
+def doctor(root: RootFolder = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Look whether this machine is able to build and to deploy, and say how to mend it.
+
+    Example: ocrpack doctor
+    """
+    from ocrpack.deploy import doctor
+
+    parts = doctor.examine(find_root(root))
+    found = [finding for part in parts for finding in part.findings]
+    errors = tuple(finding for finding in found if finding.severity == "error")
+    facts: dict[str, Any] = {}
+    for part in parts:
+        facts.update(part.facts)
+    answer = {"ok": not errors, "findings": [finding.as_dict() for finding in found], "facts": facts}
+    if not json and not quiet:
+        _show(parts)
+    if errors:
+        text = f"this machine is not ready: {console.counted(len(errors), 'problem')}"
+        raise PreflightError(text, errors[0].remedy, errors if json or quiet else (), answer=answer)
+    if json:
+        console.print_json(answer)
+
+
+def _show(parts: list[Part]) -> None:
+    for part in parts:
+        console.result(f"{part.severity or 'ok':<8} {part.name:<12} {part.summary}")
+        for finding in part.findings:
+            console.result(f"{'':<21} {finding.message}")
+            if finding.remedy:
+                console.result(f"{'':<21} -> {finding.remedy}")
+
+
+@service.command()
+def install(
+    name: Name = None,
+    root: RootFolder = None,
+    user: User = False,
+    system: System = False,
+    show: Annotated[bool, typer.Option("--print", help="Print the units, and install nothing.")] = False,
+    lock_wait: LockWait = 0,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Install a systemd socket and service, so that a deployment comes back after a boot.
+
+    Example: ocrpack service install tesseract
+    """
+    from ocrpack.deploy import reboot
+
+    if user and system:
+        raise UsageError("--user and --system exclude each other", "leave both out: the system's for root, else yours")
+    scope: Scope | None = "user" if user else "system" if system else None
+    deployment = find_root(root).find(name)
+    if show or dry_run:
+        unit, files = reboot.plan(deployment, scope)
+        _show_plan(unit, files, json, show)
+        return
+    done = reboot.install(deployment, scope, lock_wait)
+    if json:
+        console.print_json({**_facts(done.unit), "started": done.started, "warnings": _as_dicts(done.warnings)})
+        return
+    console.findings(done.warnings)
+    then = "serves, and comes back after a boot" if done.started else "comes back after a boot once it is started"
+    if not quiet:
+        console.result(f"{deployment.name} {then}: {done.unit.name}.service")
+
+
+def _show_plan(unit: Unit, files: list[File], json: bool, whole: bool) -> None:
+    if json:
+        texts = [{"path": str(unit.folder / file.name), "text": file.text} for file in files]
+        console.print_json({"dry_run": True, **_facts(unit), "files": texts})
+        return
+    for file in files:
+        console.result(
+            f"# {unit.folder / file.name}\n{file.text}" if whole else f"would write {unit.folder / file.name}"
+        )
+    if not whole:
+        console.result(f"would enable {unit.name}.socket and {unit.name}.service ({unit.scope})")
+
+
+def _facts(unit: Unit) -> dict[str, Any]:
+    return {"name": unit.deployment.name, "unit": f"{unit.name}.service", "scope": unit.scope}
+
+
+def _as_dicts(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [finding.as_dict() for finding in found]
+
+
+@service.command()
+def uninstall(
+    name: Name = None, root: RootFolder = None, lock_wait: LockWait = 0, dry_run: DryRun = False,
+    json: Json = False, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Remove the systemd units of a deployment; if it runs, it is served on without them.
+
+    Example: ocrpack service uninstall tesseract
+    """
+    from ocrpack.deploy import reboot
+    from ocrpack.deploy import service as units
+
+    deployment = find_root(root).find(name)
+    unit = units.owner(deployment) if dry_run else reboot.uninstall(deployment, lock_wait)
+    if json:
+        what = _facts(unit) if unit else {"name": deployment.name, "unit": None, "scope": None}
+        console.print_json({**({"dry_run": True} if dry_run else {}), **what})
+    elif not quiet:
+        verb = "would remove" if dry_run else "removed"
+        console.result(f"{verb} {unit.name}.service" if unit else f"{deployment.name} has no units")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(doctor)
+    app.add_typer(service)
