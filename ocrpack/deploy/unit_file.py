@@ -45,7 +45,7 @@ LimitNOFILE=65536
 NoNewPrivileges=yes
 {capabilities}ProtectSystem=strict
 ProtectHome={home}
-ReadWritePaths={root}
+ReadWritePaths={writable}
 PrivateTmp={private_tmp}
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
@@ -113,6 +113,7 @@ def units(
         PreflightError: the address has no number, or a path cannot stand in a unit file.
     """
     needed = (deployment.root, Path(setup.python), *paths)
+    shared = _TEMPORARY if _any_below(needed, _TEMPORARY) else ()  # a private one would hide what lies there
     plain = setup.scope == "system" and setup.user == "root"
     run_as = f"User={_text(setup.user)}\n" if setup.scope == "system" and not plain else ""
     names = {
@@ -136,8 +137,8 @@ def units(
         memory="" if memory_mb is None else f"MemoryMax={2 * memory_mb + _ROOM_MB}M\n",
         capabilities="CapabilityBoundingSet=\n" if setup.scope == "system" else "",
         home="read-only" if _any_below(needed, _HOMES) or setup.scope == "user" else "yes",
-        root=_word(str(deployment.root), escapes=False),
-        private_tmp="no" if _any_below(needed, _TEMPORARY) else "yes",
+        writable=" ".join(_word(str(path), escapes=False) for path in (deployment.root, *shared)),
+        private_tmp="no" if shared else "yes",
         wanted_by="multi-user.target" if setup.scope == "system" else "default.target",
     )
     listener = _SOCKET.format(**names, address=_address(state.host, state.port), backlog=_BACKLOG)

@@ -77,7 +77,8 @@ def test_what_the_service_may_touch():
     assert (inside["ProtectHome"], inside["User"], inside["ReadWritePaths"]) == ("read-only", "ocr", "/home/ocr/root")
     assert "MemoryMax" not in inside
     assert made("/srv/ocr", "/root/.local/bin")["ProtectHome"] == "read-only"
-    assert made("/tmp/ocr")["PrivateTmp"] == "no"
+    temporary = made("/tmp/ocr")
+    assert (temporary["PrivateTmp"], temporary["ReadWritePaths"]) == ("no", "/tmp/ocr /tmp /var/tmp")
     own = made("/srv/ocr", scope="user", user="ocr")
     assert "User" not in own
     assert "CapabilityBoundingSet" not in own
