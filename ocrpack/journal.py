@@ -69,6 +69,11 @@ class Journal:
         self._path = path
         self._waiting: list[bytes] = []
         self._listener = listener
+        self._forgiving = False
+
+    def forgive(self) -> None:
+        """From now on, let a full disk lose events rather than fail the command."""
+        self._forgiving = True
 
     def keep_in(self, path: Path) -> None:
         """Write to a file from now on, beginning with the events so far."""
@@ -94,7 +99,8 @@ class Journal:
         if self._path is None:
             self._waiting.append(whole)
         else:
-            append(self._path, whole)
+            with contextlib.suppress(*([OSError] if self._forgiving else [])):
+                append(self._path, whole)
         if self._listener is not None:
             self._listener(line)
 

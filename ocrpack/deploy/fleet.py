@@ -194,7 +194,7 @@ class Fleet:
                 self._number = max(self._number, generation.number)
                 self._secrets[generation.number] = secret.load(self._deployment.secrets, generation.launch.secrets)
                 self._enter(generation)
-            proven = [one for one in found if one.release == current and (one.run / "served").exists()]
+            proven = [one for one in found if one.release == current and one.served]
             chosen = max(proven, key=lambda one: (one.is_open, one.number), default=None)
             self._serving = None if chosen is None else chosen.number
         if chosen is not None:

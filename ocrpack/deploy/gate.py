@@ -41,10 +41,11 @@ def is_open() -> bool:
 def acknowledge(accepting: bool) -> None:
     """Tell the supervisor whether this worker accepts public connections."""
     mark = _run / f"accepting-{os.getpid()}"
-    if accepting:
-        mark.touch()
-    else:
-        mark.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # on a full disk the supervisor waits in vain, and the worker serves
+        if accepting:
+            mark.touch()
+        else:
+            mark.unlink(missing_ok=True)
 
 
 def _loaded(pid: int) -> Path:
@@ -71,7 +72,8 @@ def when_ready(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Note that this worker has loaded the app (called by gunicorn, in the worker)."""
-    _loaded(os.getpid()).touch()
+    with contextlib.suppress(OSError):  # a full disk
+        _loaded(os.getpid()).touch()
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -85,7 +87,7 @@ def child_exit(server: Any, worker: Any) -> None:
     from gunicorn.errors import HaltServer
 
     halting = isinstance(sys.exc_info()[1], HaltServer)
-    if not had_loaded and not halting and not (_run / "served").exists():
+    if not had_loaded and not halting and (_run / "gate-new").exists():
         raise HaltServer("a worker ended before it had loaded the app", 3)
 
 

@@ -2,7 +2,7 @@
 
 Everything about a generation stands in its run folder, so that a supervisor can take over what an earlier one
 started: `generation.json` (what it is), `private.sock`, `handover.sock` (where its master gives the public listener
-away), `output` (the FIFO that its log writer reads), `gate-open`, and a home folder for the app.
+away), `output` (the FIFO that its log writer reads), `gate-new`, `gate-open` or `gate-closed`, and a home folder.
 """
 
 from __future__ import annotations
@@ -84,14 +84,23 @@ class Generation:
         """Whether it may take public connections."""
         return (self.run / "gate-open").exists()
 
+    @property
+    def served(self) -> bool:
+        """Whether it was ever promoted."""
+        return not (self.run / "gate-new").exists()
+
     def open_gate(self) -> None:
-        """Let the workers accept public connections."""
-        (self.run / "served").touch()
-        (self.run / "gate-open").touch()
+        """Let the workers accept public connections; a rename, which a full disk does not keep from going back."""
+        self._turn_gate("gate-open", "gate-new", "gate-closed")
 
     def close_gate(self) -> None:
-        """Let the workers accept no more public connections; those that are there go on."""
-        (self.run / "gate-open").unlink(missing_ok=True)
+        """Let the workers accept no more public connections; those that are there end with their next answer."""
+        self._turn_gate("gate-closed", "gate-open")
+
+    def _turn_gate(self, to: str, *before: str) -> None:
+        for state in before:
+            with contextlib.suppress(FileNotFoundError):
+                (self.run / state).replace(self.run / to)
 
     def accepting(self) -> int:
         """Return how many workers say that they accept public connections."""
@@ -100,7 +109,7 @@ class Generation:
     def leave(self) -> bool:
         """Let it finish its requests and end, in its drain deadline, and return whether it had to be killed."""
         self.master.identity.signal(signal.SIGTERM)
-        deadline = self.launch.drain_seconds if (self.run / "served").exists() else _UNPROMOTED_DRAIN_S
+        deadline = self.launch.drain_seconds if self.served else _UNPROMOTED_DRAIN_S
         begin = time.monotonic()
         self.master.wait(deadline + _KILL_MARGIN_S)  # gunicorn ends its workers by force at the deadline itself
         forced = time.monotonic() - begin >= deadline
@@ -182,6 +191,7 @@ def start(
     shutil.rmtree(run, ignore_errors=True)
     (run / "home").mkdir(parents=True)
     os.mkfifo(run / "output", 0o600)
+    (run / "gate-new").touch()
     with contextlib.ExitStack() as handles:
         private, handover = (
             handles.enter_context(contextlib.closing(bind_unix(handles.enter_context(short_address(run / name)))))

@@ -8,10 +8,10 @@ lock runs first. A rollback is a deploy of a release that is there already.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from packaging.version import InvalidVersion, Version
 
@@ -40,6 +40,7 @@ from ocrpack.errors import (
 from ocrpack.journal import Event, Journal
 
 _EVIDENCE_LINES = 2000
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -319,27 +320,33 @@ def _finish(
     warnings: list[Finding],
 ) -> str | None:
     """Tag and prune; their failures are warnings, since the service runs."""
-    tag = None
     record, deployment = target.record, target.deployment
-    with _lenient("tag", journal, warnings):
-        if ledger is not None:
-            tag = revision.mark(ledger, deployment.name, record.version, record.digest, proof.samples)
-            journal.write("note", f"{tag} in {ledger.path}", phase="tag")
-    with _lenient("prune", journal, warnings):
+
+    def tag() -> str | None:
+        if ledger is None:
+            return None
+        made = revision.mark(ledger, deployment.name, record.version, record.digest, proof.samples)
+        journal.write("note", f"{made} in {ledger.path}", phase="tag")
+        return made
+
+    def clean() -> None:
         removed = prune(root, deployment, keep)
         if removed:
             journal.write("note", f"removed {', '.join(removed)}", phase="prune")
-    return tag
+
+    made = _leniently("tag", tag, journal, warnings)
+    _leniently("prune", clean, journal, warnings)
+    return made
 
 
-@contextlib.contextmanager
-def _lenient(phase: str, journal: Journal, warnings: list[Finding]) -> Iterator[None]:
+def _leniently(phase: str, step: Callable[[], _T], journal: Journal, warnings: list[Finding]) -> _T | None:
     try:
         with journal.phase(phase):
-            yield
+            return step()
     except (OcrpackError, OSError) as error:
         remedy = getattr(error, "remedy", "") or "the service runs; mend the cause and deploy again"
         warnings.append(Finding(phase, str(error), remedy, severity="warning"))
+        return None
 
 
 def _run_leniently(hooks: Hooks, kind: Kind, folder: Path, journal: Journal, error: str = "") -> list[Finding]:

@@ -52,7 +52,7 @@ def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
     for event in _killed(deployment):
         for orphan in process.started_with(process.COMMAND, event.deploy):
             orphan.signal(signal.SIGKILL)
-        text = f"{event.message} was killed; this end was written by the next command"
+        text = f"{event.message} was killed, or could not write here; the next command wrote this end"
         Journal(deployment.deploy_log, event.deploy).write(
             "end", text, level="error", release=event.release, ok=False, exit_code=KILLED
         )

@@ -62,7 +62,10 @@ class Supervisor:
             threading.Thread(target=task, daemon=True).start()
         ready = False
         while not self._stop.wait(0 if not ready and self._managed else TICK_S):
-            self._fleet.keep_logs()
+            try:
+                self._fleet.keep_logs()
+            except OSError as error:
+                self._note(f"a log writer cannot be started: {error}", "error")
             self._reap_orphans()
             if self._is_idle() and not self._fleet.bring_up_current() and self._may_end():
                 break

@@ -89,10 +89,17 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
             reference = _running(supervisor, target, care)
             proof = prove(candidate.address, target.descriptor, target.folder, journal, reference)
         record = dataclasses.replace(target.record, samples=tuple(sample.as_dict() for sample in proof.samples))
-        _switch(supervisor, candidate, dataclasses.replace(target, record=record), care, journal)
+        _promote(candidate, dataclasses.replace(target, record=record), care, journal)
     except BaseException:
         _discard(supervisor, candidate)
         raise
+    with journal.phase("drain"):
+        drained = supervisor.ask("settle", number=candidate.number)
+        text = f"{len(drained['drained'])} drained"
+        if drained["forced"]:
+            text += f", {len(drained['forced'])} of them by force: it did not end within its drain deadline"
+        level: log.Level = "warning" if drained["forced"] else "info"
+        journal.write("note", text, phase="drain", level=level, **drained)
     return proof
 
 
@@ -144,8 +151,8 @@ def _running(supervisor: Control, target: Target, care: Care) -> Reference | Non
     return Reference(Address(unix=Path(serving["private"])), descriptor, care.max_regression)
 
 
-def _switch(supervisor: Control, candidate: Candidate, target: Target, care: Care, journal: Journal) -> None:
-    """Promote a proven candidate, watch it on the public address, and drain what served before.
+def _promote(candidate: Candidate, target: Target, care: Care, journal: Journal) -> None:
+    """Let a proven candidate take the public address and `current`, and watch it there; what served before still runs.
 
     The way back is laid before the first step, so that a failure, or a later command, can undo or finish it.
 
@@ -159,7 +166,7 @@ def _switch(supervisor: Control, candidate: Candidate, target: Target, care: Car
             deployment.lay_way_back()
             secret.stage(deployment.secrets, target.secrets)
             deployment.save_state(_state_after(target))
-            supervisor.ask("promote", number=candidate.number)
+            candidate.control.ask("promote", number=candidate.number)
             deployment.activate(target.release)
         with journal.phase("observe"):
             _observe(candidate, target, care.observe_s, journal)
@@ -170,13 +177,7 @@ def _switch(supervisor: Control, candidate: Candidate, target: Target, care: Car
         secret.drop(deployment.secrets)
         raise
     deployment.forget_way_back()
-    with journal.phase("drain"):
-        drained = supervisor.ask("settle", number=candidate.number)
-        text = f"{len(drained['drained'])} drained"
-        if drained["forced"]:
-            text += f", {len(drained['forced'])} of them by force: it did not end within its drain deadline"
-        level: log.Level = "warning" if drained["forced"] else "info"
-        journal.write("note", text, phase="drain", level=level, **drained)
+    journal.forgive()  # it serves: what follows must not make it look as if it did not
 
 
 def _state_after(target: Target) -> State:

@@ -95,7 +95,7 @@ def test_what_is_wrong_only_on_the_public_address_goes_back_by_itself(machine, l
     machine.deploy(machine.bundle(version="1.0"))
     late = app_reading(
         '"WRONG" if os.path.exists(os.environ["OCRPACK_RUN"] + "/gate-open") and __import__("time").time() - '
-        'os.path.getmtime(os.environ["OCRPACK_RUN"] + "/gate-open") > 2 else text_of(body)'
+        'os.path.getctime(os.environ["OCRPACK_RUN"] + "/gate-open") > 2 else text_of(body)'
     )
     bundle = machine.bundle(version="2.0", app=late)
     with load(machine.port) as clients:
