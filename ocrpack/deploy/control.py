@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from ocrpack.deploy import process
+from ocrpack.deploy import process, service
 from ocrpack.deploy.generation import adopt, bind_unix, left_running, short_address, take_listener
 from ocrpack.deploy.root import Deployment
 from ocrpack.errors import BootError, PreflightError
@@ -165,15 +166,23 @@ def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iter
     """Connect to the deployment's supervisor, after starting one that owns the public address where none runs.
 
     Generations that outlived an earlier supervisor give it their listener and go on. It outlives this process. The
-    variables in `hidden` are left out of its environment.
+    variables in `hidden` are left out of its environment. Where systemd owns the address, it starts the supervisor.
 
     Raises:
         PreflightError: the address is taken.
         BootError: the supervisor did not start.
     """
+    unit = service.owner(deployment)
+    if unit is not None:
+        unit.write(dataclasses.replace(deployment.load_state(), host=host, port=port))
     supervisor = connect(deployment)
     if supervisor is not None:
         return supervisor
+    if unit is not None:
+        if not unit.listens():
+            stop_supervisor(deployment)
+        unit.start()
+        return _wait_for_supervisor(deployment)
     listener = _inherited_listener(deployment, port)
     if listener is None:
         ended = stop_supervisor(deployment)
@@ -210,6 +219,10 @@ def _start_supervisor(deployment: Deployment, listener: socket.socket, hidden: I
             )
     finally:
         os.close(log)
+    return _wait_for_supervisor(deployment)
+
+
+def _wait_for_supervisor(deployment: Deployment) -> Control:
     deadline = time.monotonic() + _CONNECT_S
     while time.monotonic() < deadline:
         found = connect(deployment)

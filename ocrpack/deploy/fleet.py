@@ -12,7 +12,7 @@ from ocrpack.deploy import secret
 from ocrpack.deploy.generation import Generation, adopt, start
 from ocrpack.deploy.probe import Address, request
 from ocrpack.deploy.root import Deployment, Launch
-from ocrpack.errors import BootError, OcrpackError
+from ocrpack.errors import BootError, OcrpackError, PreflightError
 from ocrpack.journal import Level
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.5, 30.0, 60.0
@@ -43,6 +43,7 @@ class Fleet:
         self._leaving: set[int] = set()
         self._number = 0
         self._pause = FIRST_PAUSE_S
+        self._try_again = 0.0
         self._closed = threading.Event()
 
     # --- what there is
@@ -204,17 +205,27 @@ class Fleet:
         threading.Thread(target=self.discard, args=(others,), daemon=True).start()
 
     def bring_up_current(self) -> bool:
-        """Start the current release, with its gate open, if it is meant to run and nothing does; return whether."""
+        """Start the current release, its gate open, if it is meant to run and nothing does; return whether it is.
+
+        Where it cannot be started, later calls try again after a growing pause.
+        """
+        if time.monotonic() < self._try_again:
+            return True
         try:
             state, current = self._deployment.load_state(), self._deployment.current
-            record = state.releases.get(current) if current else None
-            if state.desired != "running" or current is None or record is None:
-                return False
+        except PreflightError:
+            return False  # what nobody can read is no wish to run
+        record = state.releases.get(current) if current else None
+        if state.desired != "running" or current is None or record is None:
+            return False
+        try:
             secrets = secret.load(self._deployment.secrets, record.launch.secrets)
             generation = self.launch(current, record.launch, secrets)
         except (OcrpackError, OSError) as error:
-            self._note(f"the current release cannot be started: {error}", "error")
-            return False
+            self._note(f"the current release cannot be started, next try in {self._pause:g} s: {error}", "error")
+            self._try_again = time.monotonic() + self._pause
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
+            return True
         with self._guard:
             self._serving = generation.number
         generation.open_gate()

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from ocrpack.deploy.process import Adopted, Child, Identity, Master, started_with
 from ocrpack.deploy.root import Deployment, Launch
+from ocrpack.deploy.service import KEPT
 from ocrpack.shell import spawn
 
 _GATE = Path(__file__).with_name("gate.py")
@@ -33,7 +34,7 @@ _HANDOVER_S = 5.0
 _RECORD = "generation.json"
 _MARK = "OCRPACK_RUN"
 _LONGEST_SOCKET_PATH = 100
-_INHERITED = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "USER", "LOGNAME")
+_INHERITED = (*KEPT, "TMPDIR", "USER", "LOGNAME")
 
 
 @contextlib.contextmanager
@@ -188,6 +189,23 @@ def start(
         OSError: no more descriptors, or the run folder cannot be made.
     """
     run = deployment.run / f"generation-{number}"
+    try:
+        return _start(deployment, number, release, launch, public, secrets, run)
+    except BaseException:
+        _kill_all(run)
+        shutil.rmtree(run, ignore_errors=True)
+        raise
+
+
+def _start(
+    deployment: Deployment,
+    number: int,
+    release: str,
+    launch: Launch,
+    public: socket.socket,
+    secrets: Mapping[str, str],
+    run: Path,
+) -> Generation:
     shutil.rmtree(run, ignore_errors=True)
     (run / "home").mkdir(parents=True)
     os.mkfifo(run / "output", 0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from dataclasses import dataclass
@@ -70,6 +71,24 @@ def status(deployment: Deployment) -> Status:
         return dataclasses.replace(known, state="restarting", pid=None)
     uptime = round(time.time() - serving["started"], 1)
     return dataclasses.replace(known, state="running", pid=serving["pid"], uptime_s=uptime)
+
+
+def processes(deployment: Deployment) -> list[int]:
+    """Return the pids of all that runs of a deployment's releases, the children of their processes included."""
+    import psutil
+
+    supervisor = control.connect(deployment)
+    if supervisor is None:
+        masters = [generation.master.identity.pid for generation in left_running(deployment)]
+    else:
+        with supervisor:
+            masters = [one["pid"] for one in supervisor.ask("status")["generations"] if one["alive"]]
+    found = []
+    for pid in masters:
+        with contextlib.suppress(psutil.Error):
+            master = psutil.Process(pid)
+            found += [pid, *(child.pid for child in master.children(recursive=True))]
+    return found
 
 
 def needs_mending(deployment: Deployment) -> bool:

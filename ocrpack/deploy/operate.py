@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 
 from ocrpack import journal as log
-from ocrpack.deploy import check, control, environment, lock, process, recover, release
+from ocrpack.deploy import check, control, environment, lock, process, recover, release, service
 from ocrpack.deploy.check import SampleResult
 from ocrpack.deploy.look import Status, status
 from ocrpack.deploy.probe import Address
@@ -25,7 +25,9 @@ def stop(deployment: Deployment, lock_wait_s: float = 0) -> bool:
     with lock.hold(deployment, "stop", lock_wait_s, journal.deploy):
         with contextlib.suppress(OSError):
             journal.write("begin", f"stop {deployment.name}", release=deployment.current or "", process=recover.me())
-        ran = control.stop_supervisor(deployment)
+        unit = service.owner(deployment)
+        ran = unit is not None and unit.stop()
+        ran = control.stop_supervisor(deployment) or ran
         if deployment.half_way:
             recover.end_promotion(deployment, journal)
         deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
@@ -142,6 +144,9 @@ def _environment_findings(deployment: Deployment, record: Record) -> list[Findin
 def remove(root: Root, deployment: Deployment, lock_wait_s: float = 0) -> None:
     """Stop a deployment and delete all of it, with the environments and weights that nothing else uses."""
     with lock.hold(deployment, "remove", lock_wait_s):
+        unit = service.owner(deployment)
+        if unit is not None:
+            unit.remove()
         control.stop_supervisor(deployment)
         remove_tree(deployment.folder)
     recover.remove_unused(root)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
-from ocrpack.deploy import control, environment, machine, revision, secret
+from ocrpack.deploy import control, environment, look, machine, revision, secret
 from ocrpack.deploy.environment import Installer, Python
 from ocrpack.deploy.generation import left_running
 from ocrpack.deploy.machine import MIB
@@ -139,6 +139,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         key = environment.key(wanted, python)
         ready = environment.find(root, key) is not None
     findings = [*_system(descriptor), *_resources(descriptor, manifest, root, deployment, ready)]
+    findings += _memory(descriptor, deployment, stop_first=options.care.stop_first)
     errors = [finding for finding in findings if finding.severity == "error"]
     for problem in problems:
         own = Finding("preflight", problem.message, problem.remedy)
@@ -250,17 +251,29 @@ def _resources(
     size = sum(entry.size for entry in manifest.files if entry.sha256 not in stored) + _SPARE_BYTES
     size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * MIB
     yield from machine.disk(deployment.folder, size, "free some space: `ocrpack status` and `ocrpack remove` help")
-    free = machine.available_memory() // MIB
-    if needs.memory_mb is not None and free < needs.memory_mb:
-        text = f"{free} MiB of memory free, {needs.memory_mb} MiB needed"
-        yield Finding("memory", text, "stop other programs, or use a larger machine")
-    elif needs.memory_recommended_mb is not None and free < needs.memory_recommended_mb:
-        text = f"{free} MiB of memory free, {needs.memory_recommended_mb} MiB recommended"
-        yield Finding("memory", text, "expect it to be slow under load", severity="warning")
     processors = machine.processors()
     if needs.cpus is not None and processors < needs.cpus:
         text = f"{processors:g} processors, {needs.cpus:g} needed"
         yield Finding("cpus", text, "expect it to be slow, or use a larger machine", severity="warning")
+
+
+def _memory(descriptor: Descriptor, deployment: Deployment, *, stop_first: bool) -> Iterator[Finding]:
+    """Compare what the descriptor asks for, and what the running release really takes, with what is free."""
+    needs, other = descriptor.resources, "stop other programs, or use a larger machine"
+    running = machine.memory_of(look.processes(deployment)) // MIB
+    free = machine.available_memory() // MIB + (running if stop_first else 0)
+    needed = running if needs.memory_mb is None else needs.memory_mb
+    if free < needed:
+        text = f"{free} MiB of memory free, {needed} MiB needed"
+        if needs.memory_mb is None:
+            text += ", as the running release takes"
+        elif running and not stop_first:
+            text += f" beside the running release, which takes {running} MiB"
+        helps = running and not stop_first and free + running >= needed
+        yield Finding("memory", text, "pass --stop-first: it is stopped before the new one starts" if helps else other)
+    elif needs.memory_recommended_mb is not None and free < needs.memory_recommended_mb:
+        text = f"{free} MiB of memory free, {needs.memory_recommended_mb} MiB recommended"
+        yield Finding("memory", text, "expect it to be slow under load", severity="warning")
 
 
 def require_port(options: Options) -> None:

@@ -108,6 +108,10 @@ class Unit:
         self.systemctl("start", f"{self.name}.socket")
         self.systemctl("start", "--no-block", f"{self.name}.service")
 
+    def listens(self) -> bool:
+        """Tell whether systemd holds the address."""
+        return self.systemctl("is-active", f"{self.name}.socket", lenient=True) is not None
+
     def stop(self) -> bool:
         """Drain and end everything, free the address, and return whether anything ran; no boot brings it back.
 
