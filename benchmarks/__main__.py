@@ -1,6 +1,6 @@
 """Measure ocrpack side by side with what a user would do instead, and write benchmarks/RESULTS.md.
 
-Usage: python -m benchmarks [--gib 1] [--turns 3]
+Usage: python -m benchmarks [--gib 1] [--turns 3] [--upgrades 100] [--only races|switching]
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import time
 import urllib.request
 from pathlib import Path
 
+from benchmarks import switching
 from benchmarks.measure import Contender, Row, command, machine, race
 
 REPOSITORY = Path(__file__).parent.parent
 OCRPACK = Path(sys.executable).with_name("ocrpack")
 SAMPLE = REPOSITORY / "bundles" / "tesseract" / "samples" / "paragraph.png"
+HEAD = "| job | what | median s | range s | ratio to the job's first row (median of turns) |\n|---|---|---|---|---|\n"
 APP = """def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/json")])
     return [b'{"text": ""}']
@@ -189,22 +191,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
     parser.add_argument("--gib", type=float, default=1, help="size of the large weights")
     parser.add_argument("--turns", type=int, default=5, help="how often each contender runs")
+    parser.add_argument("--upgrades", type=int, default=100, help="how many upgrades under load")
+    parser.add_argument("--only", choices=["races", "switching"], help="one of the two tables")
     chosen = parser.parse_args()
-    results = Path(__file__).with_name("RESULTS.md")
     with tempfile.TemporaryDirectory(prefix="ocrpack-bench-") as name:
-        rows = start_up(chosen.turns)
-        rows += large_weights(Path(name), chosen.gib, chosen.turns)
-        rows += Deploys(Path(name)).race(chosen.turns)
-    table = "\n".join(row.as_markdown() for row in rows)
-    measured = (
-        f"<!-- measured by `make bench` -->\n{machine()}.\n\n"
-        "| job | what | median s | range s | ratio to the job's first row (median of turns) |\n|---|---|---|---|---|\n"
-        f"{table}\n<!-- end -->"
-    )
+        folder = Path(name)
+        if chosen.only != "switching":
+            rows = start_up(chosen.turns)
+            rows += large_weights(folder, chosen.gib, chosen.turns)
+            rows += Deploys(folder).race(chosen.turns)
+            _write("measured", HEAD + "\n".join(row.as_markdown() for row in rows))
+        if chosen.only != "races":
+            switches = switching.measure(folder, chosen.upgrades)
+            _write("switching", switching.HEAD + "\n".join(row.as_markdown() for row in switches))
+
+
+def _write(mark: str, table: str) -> None:
+    """Replace one table of the results."""
+    results = Path(__file__).with_name("RESULTS.md")
     text = results.read_text("utf-8")
-    head, _, rest = text.partition("<!-- measured")
-    results.write_text(head + measured + rest.partition("<!-- end -->")[2], encoding="utf-8")
-    print(measured)
+    begin = f"<!-- {mark} by `make bench` -->"
+    head, _, rest = text.partition(begin)
+    results.write_text(
+        f"{head}{begin}\n{machine()}.\n\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}", "utf-8"
+    )
+    print(table)
 
 
 if __name__ == "__main__":
