@@ -28,6 +28,9 @@ Keep = Annotated[int, typer.Option(min=1, help="How many releases to keep.")]
 Observe = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="Watch it on the public address that long, then drain the old.")
 ]
+StopFirst = Annotated[
+    bool, typer.Option("--stop-first", help="Stop what runs first, where memory is short; clients wait.")
+]
 MaxRegression = Annotated[
     float | None,
     typer.Option(metavar="CER", min=0, help="Refuse it if a sample's error rate is higher than now by more than that."),
@@ -48,9 +51,7 @@ def deploy(
     install_deadline: InstallDeadline = 1800,
     observe: Observe = 0,
     max_regression: MaxRegression = None,
-    stop_first: Annotated[
-        bool, typer.Option("--stop-first", help="Stop what runs first, where memory is short; clients wait.")
-    ] = False,
+    stop_first: StopFirst = False,
     keep: Keep = 5,
     lock_wait: LockWait = 0,
     dry_run: DryRun = False,
@@ -98,6 +99,7 @@ def rollback(
     install_deadline: InstallDeadline = 1800,
     observe: Observe = 0,
     max_regression: MaxRegression = None,
+    stop_first: StopFirst = False,
     keep: Keep = 5,
     lock_wait: LockWait = 0,
     dry_run: DryRun = False,
@@ -115,7 +117,7 @@ def rollback(
     deployment = place.find(name)
     options = preflight.Options(
         tag_repo=tag_repo, tag=not no_tag, installer=installer, install_seconds=install_deadline,
-        lock_wait_s=lock_wait, keep=keep, care=Care(observe, max_regression),
+        lock_wait_s=lock_wait, keep=keep, care=Care(observe, max_regression, stop_first),
     )  # fmt: skip
     if dry_run:
         release, record = pipeline.earlier(deployment, to)

@@ -116,6 +116,7 @@ def rollback(deployment: Deployment, to: str | None, root: Root, options: Option
         NotFoundError: there is no such release.
         UsageError: it is current already.
         LockedError: another command holds the deployment's lock.
+        PreflightError: there is no memory for both releases.
         EnvironmentSetupError: its environment is gone and cannot be made again.
         BootError: it did not come up.
         SmokeError: it read a sample wrong, or worse than the options allow.
@@ -135,6 +136,7 @@ def rollback(deployment: Deployment, to: str | None, root: Root, options: Option
         name, record = earlier(deployment, to)
         journal.write("note", f"from {previous} to {name}", phase="rollback", release=name)
         target = recorded(deployment, name, record)
+        preflight.require_memory(target.descriptor, deployment, stop_first=options.care.stop_first)
         with environment.held(root, record.environment):
             with journal.phase("environment"):
                 _environment_again(root, target, options, journal)

@@ -145,12 +145,28 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         own = Finding("preflight", problem.message, problem.remedy)
         errors.extend(problem.findings or (own,))
     if errors or python is None or address is None or values is None:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise PreflightError(f"{first.message}{more}", first.remedy, tuple(errors))
+        raise _all_of(errors)
     host, port, moved = address
     warnings = tuple(finding for finding in findings if finding.severity != "error") + moved
     return Plan(manifest, descriptor, deployment, python, uv, key, ready, host, port, values, ledger, warnings)
+
+
+def _all_of(errors: list[Finding]) -> PreflightError:
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return PreflightError(f"{first.message}{more}", first.remedy, tuple(errors))
+
+
+def require_memory(descriptor: Descriptor, deployment: Deployment, *, stop_first: bool) -> None:
+    """Refuse to start a release beside the running one where there is no memory for both.
+
+    Raises:
+        PreflightError: there is not.
+    """
+    findings = _memory(descriptor, deployment, stop_first=stop_first)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise _all_of(errors)
 
 
 def _collect(problems: list[PreflightError], attempt: Callable[[], _T]) -> _T | None:

@@ -336,3 +336,15 @@ def test_status_is_quick_with_many_releases(machine):
         state["releases"][f"0.{number}-{name.partition('-')[2]}"] = record
     file.write_text(json.dumps(state))
     assert the_state(machine)["state"] == "running"
+
+
+def test_memory_that_does_not_suffice_for_two_releases_is_told_beforehand(machine):
+    """The running release takes more than half of the memory that a container may have."""
+    import psutil
+
+    machine.deploy(machine.bundle(version="1.0"))
+    free = psutil.virtual_memory().available >> 20
+    greedy = machine.bundle(version="2.0", resources={"memory_mb": free + 100_000})
+    failed = machine.deploy(greedy, "--json", status=12).json["error"]
+    assert "beside the running release, which takes" in failed["findings"][0]["message"]
+    assert machine.get()["version"] == "1.0"
