@@ -67,7 +67,7 @@ demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
 
 .PHONY: test
 test: $(VENV)/.dev $(VENV)/.units ## the default tests
-	@$(PYTEST) -m 'not slow and not browser'
+	@$(PYTEST) -m 'not slow and not browser and not faults and not chaos'
 
 .PHONY: test-browser
 test-browser: $(VENV)/.browser ## the page in a real Chromium
@@ -77,10 +77,22 @@ test-browser: $(VENV)/.browser ## the page in a real Chromium
 test-slow: $(VENV)/.dev ## what takes minutes: large archives, the demo in a fresh clone
 	@$(PYTEST) -m slow
 
+$(VENV)/.faults: $(VENV)/.dev
+	@tools/install_system.sh cc
+	@touch $@
+
+.PHONY: faults
+faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under load; writes docs/reliability.md
+	@$(PYTEST) -m faults --reliability docs/reliability.md tests/faults
+
+.PHONY: chaos
+chaos: $(VENV)/.dev ## kill processes at random for CHAOS_SECONDS, with CHAOS_SEED
+	@$(BIN)/python -m pytest -s -m chaos tests/faults
+
 .PHONY: coverage
 coverage: $(VENV)/.dev $(VENV)/.units ## the default tests, with the lines that they reach
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser' || true
+	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser and not faults and not chaos' || true
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered
 
 .PHONY: lint

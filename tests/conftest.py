@@ -185,23 +185,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture
-def machine(tmp_path):
-    """A fresh target; everything that runs on it is ended, and nothing may have been written to the home folder."""
-    home = tmp_path / "home"
+@contextlib.contextmanager
+def new_machine(folder, root=None):
+    """Yield a fresh target; all that runs on it is ended then, and the home folder must be as it was."""
+    home = folder / "home"
     home.mkdir()
+    root = root or folder / "root"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OCRPACK_", "GIT_", "XDG_"))}
     env = {
         **kept,
         "HOME": str(home),
         "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv")),
         "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip")),
-        "GIT_CEILING_DIRECTORIES": str(tmp_path),
+        "GIT_CEILING_DIRECTORIES": str(folder),
         "GIT_CONFIG_NOSYSTEM": "1",
-        "OCRPACK_ROOT": str(tmp_path / "root"),
+        "OCRPACK_ROOT": str(root),
         "PYTHONPATH": str(REPOSITORY),
     }
-    made = Machine(tmp_path, free_port(), env, tmp_path / "root")
+    made = Machine(folder, free_port(), env, root)
     yield made
     for process in made.background:
         if process.poll() is None:
@@ -211,6 +212,13 @@ def machine(tmp_path):
         made.run("remove", name, "--yes")
     made.wait(lambda: not made.processes())
     assert not list(home.rglob("*ocrpack*")), "something was written to the home folder"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A target of the test's own."""
+    with new_machine(tmp_path) as made:
+        yield made
 
 
 class Load:

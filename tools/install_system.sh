@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
 # building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
-# browser and its driver. With `systemd`: the programs that read and run units, for the tests.
+# browser and its driver. With `systemd`: the programs that read and run units, for the tests. With `cc`: a C compiler.
 set -euo pipefail
 
 packages=()
@@ -9,6 +9,8 @@ if [[ ${1:-} == chromium ]]; then
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 elif [[ ${1:-} == systemd ]]; then
     command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || packages+=(systemd)
+elif [[ ${1:-} == cc ]]; then
+    command -v cc >/dev/null || packages+=(gcc libc6-dev)
 else
     command -v tesseract >/dev/null || packages+=(tesseract-ocr)
     tesseract --list-langs 2>/dev/null | grep -qx eng || packages+=(tesseract-ocr-eng)
