@@ -143,10 +143,11 @@ def second_command(*words):
         mine = tuple(str(scene.bundle) if word == "BUNDLE" else word for word in words)
         with scene.in_phase() as first:
             second = scene.bench.start(*mine)
-            if "--lock-wait" not in words:
-                assert second.ran
-            else:
+            if "--lock-wait" in words:
                 time.sleep(1)
+                assert second.process.poll() is None, "it did not wait"
+            else:
+                assert second.ran.status != 0, "the lock did not hold it back"
         assert first.ran.status == 0, first.ran
         return second.ran
 

@@ -20,7 +20,7 @@ from tests.faults.load import CLIENTS, Load
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 KINDS = ("deployer", "supervisor", "master", "worker", "log writer")
-COMMANDS = ("deploy good", "deploy good", "deploy wrong", "restart", "start")
+COMMANDS = ("deploy good", "deploy good", "deploy wrong", "restart", "rollback", "start")
 ENDS = {0, 14, 15, -signal.SIGKILL}
 """How a command may end: done, thrown out by boot or gate, or killed."""
 
