@@ -159,7 +159,7 @@ def _multipart(image: Path) -> tuple[bytes, str]:
     return body, f"multipart/form-data; boundary={boundary}"
 
 
-def health(address: Address, descriptor: Descriptor) -> list[Finding]:
+def health(address: Address, descriptor: Descriptor, timeout_s: float = _PROBE_S) -> list[Finding]:
     """Ask the health and ready endpoints; an empty list means sound."""
     findings = []
     for purpose in ("health", "ready"):
@@ -167,7 +167,7 @@ def health(address: Address, descriptor: Descriptor) -> list[Finding]:
         if endpoint is None:
             continue
         try:
-            answer = request(address, endpoint.path, _PROBE_S)
+            answer = request(address, endpoint.path, timeout_s)
             problem = "" if answer.status == 200 else f"answered {answer.status}"
         except (OSError, http.client.HTTPException) as error:
             problem = f"did not answer: {error or type(error).__name__}"

@@ -10,16 +10,17 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from ocrpack.deploy import process, service
-from ocrpack.deploy.generation import adopt, bind_unix, left_running, short_address, take_listener
+from ocrpack.deploy.generation import adopt, bind_unix, inherited, left_running, short_address, take_listener
 from ocrpack.deploy.root import Deployment
 from ocrpack.errors import BootError, PreflightError
 from ocrpack.shell import spawn
 
 _BACKLOG = 2048
+_OWN_VARIABLES = ("HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "XDG_RUNTIME_DIR")
+"""What the supervisor itself needs besides what it passes on."""
 _CONNECT_S = 10.0
 _ANSWER_S = 30.0
 _LONG, _LONGEST_S = {"settle", "stop", "discard"}, 3700.0
@@ -60,7 +61,10 @@ class Control:
             raise BootError(f"the supervisor did not answer: {error}", "see logs/supervisor.log") from error
         if not line:
             raise BootError("the supervisor ended", "see logs/supervisor.log below the deployment's folder")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise BootError("the supervisor ended while it answered", "see logs/supervisor.log") from error
         if "error" in answer:
             raise BootError(answer["error"], "`ocrpack logs --instance` shows the app's output")
         return answer
@@ -83,9 +87,12 @@ def connect(deployment: Deployment) -> Control | None:
         raise PreflightError(
             f"{deployment.name} was deployed by another user", "run the command as that user, or as root"
         ) from None
-    except OSError:
+    except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         return None
+    except OSError as error:  # it may well be there: nobody may take its place
+        connection.close()
+        raise BootError(f"the supervisor of {deployment.name} cannot be asked: {error}", "mend the cause") from error
     supervisor = Control(connection)
     try:
         supervisor.ask("status")
@@ -162,15 +169,30 @@ def holder_of(port: int) -> str:
     return ""
 
 
-def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iterable[str] = ()) -> Control:
+def runs(deployment: Deployment) -> bool:
+    """Tell whether the deployment's supervisor runs."""
+    supervisor = connect(deployment)
+    if supervisor is None:
+        return False
+    with supervisor:
+        return True
+
+
+def serving(status: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the generation that serves, of a supervisor's status, or None."""
+    return next((one for one in status["generations"] if one["number"] == status["serving"]), None)
+
+
+def ensure_supervisor(deployment: Deployment, host: str, port: int, *, may_stop: bool = True) -> Control:
     """Connect to the deployment's supervisor, after starting one that owns the public address where none runs.
 
-    Generations that outlived an earlier supervisor give it their listener and go on. It outlives this process. The
-    variables in `hidden` are left out of its environment. Where systemd owns the address, it starts the supervisor.
+    Generations that outlived an earlier supervisor give it their listener and go on. It outlives this process and
+    gets none of its secrets. Where systemd owns the address, it starts the supervisor. Generations that do not give
+    their listener are stopped if that is permitted.
 
     Raises:
         PreflightError: the address is taken.
-        BootError: the supervisor did not start.
+        BootError: the supervisor did not start, or may not stop what holds the address.
     """
     unit = service.owner(deployment)
     if unit is not None:
@@ -179,15 +201,18 @@ def ensure_supervisor(deployment: Deployment, host: str, port: int, hidden: Iter
     if supervisor is not None:
         return supervisor
     if unit is not None:
-        if not unit.listens():
+        if may_stop and not unit.listens():
             stop_supervisor(deployment)
         unit.start()
         return _wait_for_supervisor(deployment)
     listener = _inherited_listener(deployment, port)
+    if listener is None and not may_stop and left_running(deployment):
+        text = f"{deployment.name} serves without a supervisor, and does not give its address to a new one"
+        raise BootError(text, f"`ocrpack restart {deployment.name}` starts it anew")
     if listener is None:
         ended = stop_supervisor(deployment)
         listener = bind(host, port, _CONNECT_S if ended else 0)
-    return _start_supervisor(deployment, listener, hidden)
+    return _start_supervisor(deployment, listener)
 
 
 def _inherited_listener(deployment: Deployment, port: int) -> socket.socket | None:
@@ -201,10 +226,10 @@ def _inherited_listener(deployment: Deployment, port: int) -> socket.socket | No
     return None
 
 
-def _start_supervisor(deployment: Deployment, listener: socket.socket, hidden: Iterable[str]) -> Control:
+def _start_supervisor(deployment: Deployment, listener: socket.socket) -> Control:
     with short_address(deployment.control) as address:
         control = bind_unix(address)
-    environment = {name: value for name, value in os.environ.items() if name not in {*hidden, process.COMMAND}}
+    own = {name: os.environ[name] for name in _OWN_VARIABLES if name in os.environ}
     argv = [sys.executable, "-m", "ocrpack.deploy.supervisor", deployment.root, deployment.name]
     descriptors = (listener.fileno(), control.fileno())
     log = os.open(deployment.supervisor_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
@@ -213,7 +238,7 @@ def _start_supervisor(deployment: Deployment, listener: socket.socket, hidden: I
             spawn(
                 [*argv, str(descriptors[0]), str(descriptors[1])],
                 cwd=deployment.folder,
-                env=environment,
+                env={**inherited(), **own},
                 output=log,
                 pass_fds=descriptors,
             )

@@ -41,6 +41,7 @@ class Fleet:
         self._heirs: dict[int, int] = {}
         """The number that a generation which died and was started again bears now."""
         self._leaving: set[int] = set()
+        self._reviving: set[int] = set()
         self._number = 0
         self._pause = FIRST_PAUSE_S
         self._try_again = 0.0
@@ -84,13 +85,22 @@ class Fleet:
 
     def launch(self, release: str, launch: Launch, secrets: Mapping[str, str]) -> Generation:
         """Start a candidate behind its gate; its secrets are kept for when it must be started again."""
+        return self._launch(release, launch, secrets)
+
+    def _launch(self, release: str, launch: Launch, secrets: Mapping[str, str], *, serve: bool = False) -> Generation:
+        if self._closed.is_set():
+            raise BootError("the supervisor is about to end", "run the command again")
         with self._guard:
             self._number += 1
             number = self._number
         generation = start(self._deployment, number, release, launch, self._listener, secrets)
         with self._guard:
             self._secrets[number] = secrets
-            self._enter(generation)
+            self._generations[number] = generation
+            if serve:
+                self._serving = number
+                generation.open_gate()
+        threading.Thread(target=self._watch, args=(generation,), daemon=True).start()
         return generation
 
     def promote(self, number: int) -> None:
@@ -140,6 +150,15 @@ class Fleet:
             others = [known for known in self._generations if known != self._serving]
         return {"drained": others, "forced": self._retire(others)}
 
+    def _predecessors(self, number: int) -> set[int]:
+        """Return what served before a generation, and before that."""
+        found: set[int] = set()
+        before = self._before.get(number)
+        while before is not None and before not in found:
+            found.add(self._heir(before))
+            before = self._before.get(self._heir(before))
+        return found - {number}
+
     def close(self) -> dict[str, list[int]]:
         """Accept no more, finish all requests and end all generations."""
         self._closed.set()
@@ -155,8 +174,9 @@ class Fleet:
             mine = {self._heir(number) for number in launched} & set(self._generations)
             serving = self._serving
             confirmed = serving in mine and self._generations[serving].release == self._deployment.current
+            done = {serving} | self._predecessors(serving) if confirmed and serving is not None else set()
         if confirmed:
-            self.settle(serving)
+            self._retire((mine | done) - {serving})
         elif mine:
             self.discard(mine)
 
@@ -193,42 +213,56 @@ class Fleet:
         with self._guard:
             for generation in found:
                 self._number = max(self._number, generation.number)
-                self._secrets[generation.number] = secret.load(self._deployment.secrets, generation.launch.secrets)
-                self._enter(generation)
+                self._secrets[generation.number] = self._stored_secrets(generation)
+                self._generations[generation.number] = generation
             proven = [one for one in found if one.release == current and one.served]
             chosen = max(proven, key=lambda one: (one.is_open, one.number), default=None)
             self._serving = None if chosen is None else chosen.number
-        if chosen is not None:
-            chosen.open_gate()
-            self._note(f"took over {chosen.release}, whose supervisor was gone", "warning")
+        for generation in found:
+            threading.Thread(target=self._watch, args=(generation,), daemon=True).start()
         others = [one.number for one in found if one is not chosen]
-        threading.Thread(target=self.discard, args=(others,), daemon=True).start()
+
+        def settle_in() -> None:
+            if chosen is not None:
+                chosen.open_gate()
+                _within(ACCEPT_S, lambda: chosen.accepting() >= chosen.launch.workers, chosen)
+            self.discard(others)
+
+        if chosen is not None:
+            self._note(f"took over {chosen.release}, whose supervisor was gone", "warning")
+        threading.Thread(target=settle_in, daemon=True).start()
+
+    def _stored_secrets(self, generation: Generation) -> Mapping[str, str]:
+        try:
+            return secret.load(self._deployment.secrets, generation.launch.secrets)
+        except PreflightError as error:
+            self._note(f"{generation.release} could not be started again without its secrets: {error}", "error")
+            return {}
 
     def bring_up_current(self) -> bool:
         """Start the current release, its gate open, if it is meant to run and nothing does; return whether it is.
 
         Where it cannot be started, later calls try again after a growing pause.
         """
+        if self._closed.is_set():
+            return False
         if time.monotonic() < self._try_again:
             return True
         try:
             state, current = self._deployment.load_state(), self._deployment.current
-        except PreflightError:
+        except (PreflightError, OSError):
             return False  # what nobody can read is no wish to run
         record = state.releases.get(current) if current else None
         if state.desired != "running" or current is None or record is None:
             return False
         try:
             secrets = secret.load(self._deployment.secrets, record.launch.secrets)
-            generation = self.launch(current, record.launch, secrets)
+            self._launch(current, record.launch, secrets, serve=True)
         except (OcrpackError, OSError) as error:
             self._note(f"the current release cannot be started, next try in {self._pause:g} s: {error}", "error")
             self._try_again = time.monotonic() + self._pause
             self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
             return True
-        with self._guard:
-            self._serving = generation.number
-        generation.open_gate()
         self._note(f"started {current}", "info")
         return True
 
@@ -241,11 +275,12 @@ class Fleet:
                 generation.keep_log(self._deployment)
 
     def watch_health(self) -> None:
-        """End what serves and has answered no probe for longer than a request may take, so that it is started again.
+        """End what serves and has done nothing for longer than a request may take, so that it is started again.
 
-        Runs until the fleet is closed.
+        An app that answers no probe since it is busy with others is not silent. Runs until the fleet is closed.
         """
         heard: dict[int, float] = {}
+        progress: dict[int, int] = {}
         while not self._closed.wait(PROBE_EVERY_S):
             with self._guard:
                 generation = self._generations.get(self._serving or 0)
@@ -257,14 +292,14 @@ class Fleet:
                 request(Address(unix=generation.private), launch.health, PROBE_S)
                 heard[generation.number] = time.monotonic()
             except (OSError, http.client.HTTPException):
+                if generation.progress() != progress.get(generation.number):
+                    progress[generation.number] = generation.progress()
+                    heard[generation.number] = time.monotonic()
+                    continue
                 silent = time.monotonic() - last
                 if silent > max(SILENT_S, launch.request_seconds):
                     self._note(f"{generation.release} has answered nothing for {silent:.0f} s: ending it", "error")
                     generation.master.identity.kill_group()
-
-    def _enter(self, generation: Generation) -> None:
-        self._generations[generation.number] = generation
-        threading.Thread(target=self._watch, args=(generation,), daemon=True).start()
 
     def _forget(self, generation: Generation) -> None:
         with self._guard:
@@ -285,6 +320,10 @@ class Fleet:
 
     def _revive(self, dead: Generation) -> None:
         """Start a generation again under a new number, after a pause that doubles until one lives on."""
+        with self._guard:
+            if dead.number in self._reviving:
+                return
+            self._reviving.add(dead.number)
         threading.Thread(target=dead.outlive_master, daemon=True).start()
         while self._is_to_serve(dead):
             if self._closed.wait(self._pause) or not self._is_to_serve(dead):
@@ -305,8 +344,11 @@ class Fleet:
                     heir.open_gate()
             if not wanted:
                 self._retire([heir.number])
-            else:
-                self._forget(dead)
+                return
+            self._forget(dead)
+            if heir.master.ended() is not None:  # so soon that nobody knew that it was to serve
+                self._revive(heir)
+            return
 
     def _is_to_serve(self, generation: Generation) -> bool:
         with self._guard:

@@ -25,6 +25,7 @@ LINGER_SECONDS = 5.0
 
 _plan: dict[str, Any] = json.loads(os.environ.pop("OCRPACK_GENERATION"))
 _run = Path(_plan["run"])
+_noted = 0.0
 
 
 def _read_secrets(descriptor: int) -> None:
@@ -50,6 +51,16 @@ def acknowledge(accepting: bool) -> None:
 
 def _loaded(pid: int) -> Path:
     return _run / f"loaded-{pid}"
+
+
+def note_progress() -> None:
+    """Tell the supervisor that this worker finishes requests, once a second at most."""
+    global _noted
+    now = time.monotonic()
+    if now - _noted > 1:
+        _noted = now
+        with contextlib.suppress(OSError):
+            (_run / f"progress-{os.getpid()}").touch()
 
 
 def when_ready(server: Any) -> None:
@@ -117,6 +128,12 @@ def _wsgi_worker() -> Any:
             in_background(self._follow_gate)
             super().run()
 
+        def handle_request(self, req: Any, conn: Any) -> Any:
+            try:
+                return super().handle_request(req, conn)
+            finally:
+                note_progress()
+
         def _follow_gate(self) -> None:
             accepts = False
             while True:
@@ -154,7 +171,9 @@ def _asgi_worker() -> Any:
             self.public = tuple(sockets[1:])
             await super().startup(sockets[:1])
             self._headers = self.config.encoded_headers
-            self._following = asyncio.ensure_future(_follow_gate(self._open_public, self._keep_alive))
+            self._following = asyncio.ensure_future(
+                _follow_gate(self._open_public, self._keep_alive, lambda: self.server_state.total_requests)
+            )
 
         def _keep_alive(self, keeps: bool) -> None:
             """Say in all answers from now on whether connections stay."""
@@ -220,7 +239,9 @@ def _aiohttp_worker() -> Any:
             await self._runner.setup()
             private, public = self.sockets[:1], self.sockets[1:]
             servers = await self._listen(private)
-            following = asyncio.ensure_future(_follow_gate(lambda: self._listen(public), self._keep_alive))
+            following = asyncio.ensure_future(
+                _follow_gate(lambda: self._listen(public), self._keep_alive, lambda: self._runner.server.requests_count)
+            )
             self.booted = True
             while self.alive and self.ppid == os.getppid() and not self._is_used_up():
                 self.notify()
@@ -260,13 +281,19 @@ def _aiohttp_worker() -> Any:
     return GatedWebWorker
 
 
-async def _follow_gate(open_public: Callable[[], Awaitable[list[Any]]], keep_alive: Callable[[bool], None]) -> None:
+async def _follow_gate(
+    open_public: Callable[[], Awaitable[list[Any]]], keep_alive: Callable[[bool], None], requests: Callable[[], int]
+) -> None:
     """Listen on the public socket while the gate is open; when it closes, connections end with their next answer."""
     import asyncio
 
     servers: list[Any] = []
+    seen = 0
     try:
         while True:
+            if requests() != seen:
+                seen = requests()
+                note_progress()
             if is_open() != bool(servers):
                 for server in servers:
                     server.close()

@@ -107,6 +107,10 @@ class Generation:
         """Return how many workers say that they accept public connections."""
         return len(list(self.run.glob("accepting-*")))
 
+    def progress(self) -> int:
+        """Return a number that changes while the workers finish requests."""
+        return max((mark.stat().st_mtime_ns for mark in self.run.glob("progress-*")), default=0)
+
     def leave(self) -> bool:
         """Let it finish its requests and end, in its drain deadline, and return whether it had to be killed."""
         self.master.identity.signal(signal.SIGTERM)
@@ -121,7 +125,7 @@ class Generation:
         """Let the workers of a dead master finish their requests, in the drain deadline, then kill the rest."""
         deadline = time.monotonic() + self.launch.drain_seconds
         while any(self._processes()) and time.monotonic() < deadline:
-            time.sleep(0.2)
+            time.sleep(0.5)
         self.kill()
 
     def _processes(self) -> Iterator[Identity]:
@@ -163,6 +167,16 @@ class Generation:
         fresh = self.run / f"{_RECORD}.new"
         fresh.write_text(json.dumps(document), encoding="utf-8")
         fresh.replace(self.run / _RECORD)
+
+
+def _end_all(run: Path) -> None:
+    """Let the processes of a run folder that nobody can read finish for a while, then kill them."""
+    deadline = time.monotonic() + _UNPROMOTED_DRAIN_S
+    for identity in started_with(_MARK, str(run)):
+        identity.signal(signal.SIGTERM)
+    while any(started_with(_MARK, str(run))) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    _kill_all(run)
 
 
 def _kill_all(run: Path) -> None:
@@ -249,11 +263,15 @@ def _start(
     return made
 
 
+def inherited() -> dict[str, str]:
+    """Return the few variables of this process that apps and supervisors get: no secret is among them."""
+    known = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return known | {name: value for name, value in os.environ.items() if name.startswith("LC_")}
+
+
 def _environment(deployment: Deployment, release: str, launch: Launch, run: Path) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    inherited.update((name, value) for name, value in os.environ.items() if name.startswith("LC_"))
     return {
-        **inherited,
+        **inherited(),
         "HOME": str(run / "home"),
         "PYTHONUNBUFFERED": "1",
         **launch.env,
@@ -287,7 +305,7 @@ def adopt(deployment: Deployment) -> list[Generation]:
         if generation is not None and generation.master.ended() is None:
             found.append(generation)
         else:
-            _kill_all(run)
+            _end_all(run)
             shutil.rmtree(run, ignore_errors=True)
     return sorted(found, key=lambda generation: generation.number)
 

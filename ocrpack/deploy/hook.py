@@ -20,6 +20,7 @@ from ocrpack.errors import PreflightError
 from ocrpack.journal import Journal
 from ocrpack.shell import CommandError, run
 
+_LONGEST_ERROR = 8000
 Kind = Literal["pre_deploy", "post_deploy", "on_failure"]
 
 
@@ -71,8 +72,13 @@ class Hooks:
             "OCRPACK_RELEASE": self.release,
             "OCRPACK_PREVIOUS": self.previous or "",
             "OCRPACK_URL": self.url,
-            "OCRPACK_ERROR": error,
+            "OCRPACK_ERROR": _shown(error),
         }
 
     def _note(self) -> Callable[[str], None]:
         return lambda line: self.journal.write("output", line, phase="hook", level="debug")
+
+
+def _shown(text: str) -> str:
+    """Return a text as a variable can hold it: no NUL, no half characters, and not too long."""
+    return text[:_LONGEST_ERROR].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

@@ -47,7 +47,7 @@ def hold(deployment: Deployment, what: str, wait_s: float = 0, deploy: str = "")
                         "wait for it, or pass --lock-wait SECONDS",
                     ) from None
                 time.sleep(0.05)
-        if not file.exists():
+        if not file.exists() or file.stat().st_ino != os.fstat(handle).st_ino:
             raise NotFoundError(f"{deployment.name} was removed meanwhile", "deploy it again")
         me = identify(os.getpid())
         known = {"what": what, "since": timestamp(), "deploy": deploy, **(asdict(me) if me else {})}

@@ -64,7 +64,7 @@ def status(deployment: Deployment) -> Status:
     with supervisor:
         answer = supervisor.ask("status")
     known = dataclasses.replace(known, pid=answer["pid"], restarts=answer["restarts"])
-    serving = next((one for one in answer["generations"] if one["number"] == answer["serving"]), None)
+    serving = control.serving(answer)
     if serving is None:
         return known
     if not serving["alive"]:
@@ -95,4 +95,4 @@ def needs_mending(deployment: Deployment) -> bool:
     """Tell whether a command or a supervisor was killed and left something to finish, to undo or to take over."""
     if deployment.half_way or lock.was_left(deployment):
         return True
-    return control.connect(deployment) is None and bool(left_running(deployment))
+    return not control.runs(deployment) and bool(left_running(deployment))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 
 from ocrpack import journal as log
@@ -22,16 +21,20 @@ def stop(deployment: Deployment, lock_wait_s: float = 0) -> bool:
     Neither a full disk nor a damaged state keeps it from stopping.
     """
     journal = _journal(deployment)
-    with lock.hold(deployment, "stop", lock_wait_s, journal.deploy):
-        with contextlib.suppress(OSError):
-            journal.write("begin", f"stop {deployment.name}", release=deployment.current or "", process=recover.me())
-        unit = service.owner(deployment)
-        ran = unit is not None and unit.stop()
-        ran = control.stop_supervisor(deployment) or ran
+    journal.forgive()
+    with (
+        lock.hold(deployment, "stop", lock_wait_s, journal.deploy),
+        journal.command(f"stop {deployment.name}", deployment.current or "", process=recover.me()),
+    ):
+        try:
+            deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
+        finally:
+            unit = service.owner(deployment)
+            ran = unit is not None and unit.stop()
+            ran = control.stop_supervisor(deployment) or ran
         if deployment.half_way:
             recover.end_promotion(deployment, journal)
-        deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
-        journal.write("end", f"stop {deployment.name} done", release=deployment.current or "", ok=True)
+            deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
     return ran
 
 
@@ -44,8 +47,7 @@ def start(deployment: Deployment, lock_wait_s: float = 0) -> Status:
     """
     journal = _journal(deployment)
     with lock.hold(deployment, "start", lock_wait_s, journal.deploy):
-        with contextlib.suppress(OcrpackError):  # what it could not bring up is started, and told, below
-            recover.recover(Root(deployment.root), deployment, journal)
+        recover.recover(Root(deployment.root), deployment, journal)
         if status(deployment).state != "running":
             _serve(deployment, "start", journal)
     return status(deployment)
@@ -61,8 +63,7 @@ def restart(deployment: Deployment, lock_wait_s: float = 0) -> Status:
     """
     journal = _journal(deployment)
     with lock.hold(deployment, "restart", lock_wait_s, journal.deploy):
-        with contextlib.suppress(OcrpackError):
-            recover.recover(Root(deployment.root), deployment, journal)
+        recover.recover(Root(deployment.root), deployment, journal)
         _serve(deployment, "restart", journal)
     return status(deployment)
 

@@ -1,8 +1,8 @@
 """Deploy a bundle: preflight, lock, unpack, environment, boot, gate, promote, observe, drain, tag, prune.
 
 A failure before the promotion leaves a running service untouched and keeps the evidence in `failed/`; one after it
-goes back by itself. Whatever a killed deploy left behind is mended by `recover`, which every command that holds the
-lock runs first. A rollback is a deploy of a release that is there already.
+goes back by itself. Whatever a killed deploy left behind is mended by `recover`, which runs first. A rollback is a
+deploy of a release that is there already.
 """
 
 from __future__ import annotations
@@ -27,13 +27,11 @@ from ocrpack.deploy.switch import Care, Target, bring_into_service, instance_tai
 from ocrpack.deploy.trial import Proof
 from ocrpack.descriptor import required_modules
 from ocrpack.errors import (
-    BootError,
     EnvironmentSetupError,
     Finding,
     NotFoundError,
     OcrpackError,
     PreflightError,
-    SmokeError,
     UsageError,
     explained_io,
 )
@@ -96,14 +94,14 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
             with lock.hold(deployment, f"deploy {bundle.name}", options.lock_wait_s, journal.deploy):
                 journal.keep_in(deployment.deploy_log)
                 preflight.refuse_other_content(deployment, manifest)
-                with contextlib.suppress(BootError, SmokeError):  # then the bundle at hand may be the remedy
-                    recover(root, deployment, journal)
+                recover(root, deployment, journal)
                 previous = deployment.current
                 hooks = Hooks(root, plan.descriptor, plan.release, journal, plan.url, previous)
                 target, proof = _bring_up(archive, root, plan, options, journal, listener, hooks)
                 warnings = [*plan.warnings]
                 tag = _finish(root, target, plan.ledger, proof, options.keep, journal, warnings)
-                warnings += _run_leniently(hooks, "post_deploy", target.folder, journal)
+                programs = Path(target.record.launch.python).parent
+                warnings += _run_leniently(hooks, "post_deploy", target.folder, programs, journal)
     return _deployed(target, previous, tag, phases, proof, warnings)
 
 
@@ -130,19 +128,18 @@ def rollback(deployment: Deployment, to: str | None, root: Root, options: Option
         journal.command(what, deployment.current or "", process=me()),
         lock.hold(deployment, what, options.lock_wait_s, journal.deploy),
     ):
-        with contextlib.suppress(BootError, SmokeError):  # then the earlier release may be the remedy
-            recover(root, deployment, journal)
+        recover(root, deployment, journal)
         previous = deployment.current
         name, record = earlier(deployment, to)
         journal.write("note", f"from {previous} to {name}", phase="rollback", release=name)
         target = recorded(deployment, name, record)
         preflight.require_memory(target.descriptor, deployment, stop_first=options.care.stop_first)
+        ledger = _ledger(root, record, options)
         with environment.held(root, record.environment):
             with journal.phase("environment"):
                 _environment_again(root, target, options, journal)
             proof = _serve(target, options.care, journal)
         warnings: list[Finding] = []
-        ledger = _ledger(root, record, options)
         tag = _finish(root, target, ledger, proof, options.keep, journal, warnings)
     return _deployed(target, previous, tag, phases, proof, warnings)
 
@@ -253,8 +250,8 @@ def _bring_up(
         except BaseException as error:
             reason = str(error) or type(error).__name__
             with contextlib.suppress(OSError):  # a full disk: the error at hand tells so
-                if folder.is_dir():
-                    _run_leniently(hooks, "on_failure", folder, journal, reason)
+                if folder.is_dir() and deployment.current != plan.release:
+                    _run_leniently(hooks, "on_failure", folder, None, journal, reason)
                 if made_here and deployment.current != plan.release:
                     tail = instance_tail(deployment, plan.release, _EVIDENCE_LINES, begin)
                     release.quarantine(deployment, plan.release, tail, reason)
@@ -263,16 +260,16 @@ def _bring_up(
 
 def _serve(target: Target, care: Care, journal: Journal) -> Proof:
     """Let a release serve; where that fails, what served before serves on, be it with a new supervisor."""
-    deployment, secrets = target.deployment, target.record.launch.secrets
+    deployment = target.deployment
     try:
-        with control.ensure_supervisor(deployment, target.host, target.port, secrets) as supervisor:
+        with control.ensure_supervisor(deployment, target.host, target.port) as supervisor:
             _require_address(supervisor.ask("status"), target)
             return bring_into_service(supervisor, target, journal, care)
     except BaseException:
-        if deployment.current is None:
-            control.stop_supervisor(deployment)
-        else:
-            with contextlib.suppress(OcrpackError, OSError):  # the error at hand is the one to tell
+        with contextlib.suppress(OcrpackError, OSError):  # the error at hand is the one to tell
+            if deployment.current is None:
+                control.stop_supervisor(deployment)
+            else:
                 restore_service(deployment, journal)
         raise
 
@@ -351,10 +348,12 @@ def _leniently(phase: str, step: Callable[[], _T], journal: Journal, warnings: l
         return None
 
 
-def _run_leniently(hooks: Hooks, kind: Kind, folder: Path, journal: Journal, error: str = "") -> list[Finding]:
+def _run_leniently(
+    hooks: Hooks, kind: Kind, folder: Path, programs: Path | None, journal: Journal, error: str = ""
+) -> list[Finding]:
     """Run hooks whose failure changes nothing any more, and return it as a warning."""
     try:
-        hooks.run(kind, folder, error=error)
+        hooks.run(kind, folder, programs, error)
     except PreflightError as failure:
         journal.write("note", failure.message, phase="hook", level="warning")
         return [Finding("hook", failure.message, failure.remedy, severity="warning")]

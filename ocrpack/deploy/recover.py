@@ -39,11 +39,9 @@ def me() -> dict[str, Any]:
 
 
 def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
-    """Finish or undo what was left half done, and say so; call it with the deployment's lock held.
+    """Finish or undo what was left half done, let current serve if it does not, and say so; hold the deployment's lock.
 
-    Raises:
-        BootError: the current release, whose processes were killed, does not come up again.
-        SmokeError: it reads a sample wrong.
+    A release that does not come up again is noted: the command at hand may be the remedy.
     """
 
     def say(text: str) -> None:
@@ -57,10 +55,13 @@ def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
             "end", text, level="error", release=event.release, ok=False, exit_code=KILLED
         )
     end_promotion(deployment, journal)
-    for name in release.clean_leftovers(root, deployment):
+    for name in release.clean_leftovers(root, deployment, set(_running(deployment))):
         say(f"removed {name}, which an interrupted deploy left")
     _forget_records(deployment)
-    restore_service(deployment, journal)
+    try:
+        restore_service(deployment, journal)
+    except OcrpackError as error:
+        say(f"the current release does not serve: {error}")
 
 
 def restore_service(deployment: Deployment, journal: Journal) -> None:
@@ -73,8 +74,9 @@ def restore_service(deployment: Deployment, journal: Journal) -> None:
     if keep_serving(deployment) is not None:
         text = "its supervisor was gone: a new one took over what runs"
         journal.write("note", text, phase="recover", level="warning")
-    if deployment.current and deployment.load_state().desired == "running" and not _serves(deployment):
-        text = "nothing runs: starting the current release again"
+    serving = _serving(deployment)
+    if deployment.current and deployment.load_state().desired == "running" and serving != deployment.current:
+        text = f"{serving or 'nothing'} serves: starting {deployment.current}, which is current"
         journal.write("note", text, phase="recover", level="warning")
         serve_current(deployment, journal)
 
@@ -88,7 +90,7 @@ def _killed(deployment: Deployment) -> Iterator[log.Event]:
         elif event.event == "end":
             open_ones.pop(event.deploy, None)
     for event in open_ones.values():
-        with contextlib.suppress(TypeError):
+        with contextlib.suppress(TypeError, KeyError):
             if not process.Identity(**event.data["process"]).alive:
                 yield event
 
@@ -121,16 +123,18 @@ def keep_or_stop(deployment: Deployment) -> None:
     """After a start that failed: keep what serves, and end what does not."""
     with contextlib.suppress(OcrpackError):
         keep_serving(deployment)
-    if not _serves(deployment):
-        control.stop_supervisor(deployment)
+        if _serving(deployment) is None:
+            control.stop_supervisor(deployment)
 
 
-def _serves(deployment: Deployment) -> bool:
+def _serving(deployment: Deployment) -> str | None:
+    """Return the release that serves."""
     supervisor = control.connect(deployment)
     if supervisor is None:
-        return False
+        return None
     with supervisor:
-        return supervisor.ask("status")["serving"] is not None
+        found = control.serving(supervisor.ask("status"))
+    return None if found is None else str(found["release"])
 
 
 def prune(root: Root, deployment: Deployment, keep: int, *, dry_run: bool = False) -> list[str]:

@@ -183,26 +183,31 @@ def quarantine(deployment: Deployment, release: str, instance_tail: str, reason:
         return None
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     evidence = Path(tempfile.mkdtemp(prefix=f"{moment}-{release}-", dir=deployment.failed))
-    (evidence / "reason.txt").write_text(reason + "\n", encoding="utf-8")
-    (evidence / "instance.log").write_text(instance_tail, encoding="utf-8")
+    (evidence / "reason.txt").write_text(reason + "\n", encoding="utf-8", errors="backslashreplace")
+    (evidence / "instance.log").write_text(instance_tail, encoding="utf-8", errors="backslashreplace")
     folder.chmod(0o755)
     folder.replace(evidence / "release")
     approve(deployment, release)
     return evidence
 
 
-def clean_leftovers(root: Root, deployment: Deployment) -> list[str]:
-    """Remove what a killed deploy unpacked, in part or whole, and never promoted; hold the deployment's lock."""
+def clean_leftovers(root: Root, deployment: Deployment, running: set[str]) -> list[str]:
+    """Remove what a killed deploy unpacked, in part or whole, and never promoted; hold the deployment's lock.
+
+    A release in `running` stays.
+    """
     left = sorted(deployment.releases.glob(f"{STAGING}*"))
     if root.blobs.is_dir():
         left += sorted(root.blobs.glob(f"{STAGING}{deployment.name}-{'[0-9a-f]' * 64}"))
     for mark in sorted(deployment.releases.glob(f"{_UNPROVEN}*")):
         release = deployment.releases / mark.name.removeprefix(_UNPROVEN)
+        if release.name in running and release.name != deployment.current:
+            continue
         if release.exists() and release.name != deployment.current:
             left.append(release)
         else:
             mark.unlink()
-    for pattern in (".current-*", ".state.json-*", ".secrets.env.new-*", f"{STAGING}back"):
+    for pattern in (".current-*", ".state.json-*", ".secrets.env.new-*", ".service.json-*", f"{STAGING}back"):
         left += deployment.folder.glob(pattern)
     for folder in left:
         remove_tree(folder)

@@ -21,7 +21,7 @@ from ocrpack.errors import NotFoundError, PreflightError
 
 STATE_VERSION = 1
 STAGING = ".staging-"
-_COMMITTED = ("state.json", "current")
+_COMMITTED = ("current", "state.json")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -47,7 +47,9 @@ class Launch:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Launch:
-        """Return what `dataclasses.asdict` and JSON made of it."""
+        """Return what `dataclasses.asdict` and JSON made of it; what only a newer ocrpack knows is left out."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
         return cls(**{**values, "secrets": tuple(values["secrets"])})
 
 
@@ -169,6 +171,8 @@ class Deployment:
 
     def lay_way_back(self) -> None:
         """Keep `current` and `state.json` as they are for `go_back`, which then needs no space on the disk."""
+        if self._undo.exists():
+            self.go_back()
         staging = self.folder / f"{STAGING}back"
         remove_tree(staging)
         staging.mkdir()
@@ -177,6 +181,11 @@ class Deployment:
                 shutil.copy2(self.folder / name, staging / name, follow_symlinks=False)
             else:
                 (staging / f"{name}.none").touch()
+        (staging / "pending").touch()
+        for path in staging.iterdir():
+            if not path.is_symlink():
+                fsync(path)
+        fsync(staging)
         staging.replace(self._back)
         fsync(self.folder)
 
@@ -197,13 +206,14 @@ class Deployment:
         remove_tree(self._back)
         fsync(self.folder)
 
+    def confirm_promotion(self) -> None:
+        """Let a later command finish, and not undo, the promotion that `lay_way_back` began."""
+        (self._back / "pending").replace(self._back / "promoted")
+
     @property
     def was_promoted(self) -> bool:
-        """Whether a promotion that was begun came as far as moving `current`."""
-        try:
-            return (self._back / "current").readlink().name != self.current
-        except FileNotFoundError:
-            return self._back.exists() and self.current is not None
+        """Whether a promotion that was begun came as far as `confirm_promotion`."""
+        return (self._back / "promoted").exists()
 
     def load_state(self) -> State:
         """Read `state.json`; a deployment without one is stopped.
@@ -235,7 +245,7 @@ class Deployment:
     def save_state(self, state: State) -> None:
         """Write `state.json` atomically and durably."""
         document = {"state_version": STATE_VERSION, **dataclasses.asdict(state)}
-        write_durably(self.folder / "state.json", json.dumps(document, indent=1, ensure_ascii=False).encode())
+        write_durably(self.folder / "state.json", json.dumps(document, indent=1).encode())
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class Supervisor:
         while not self._stop.wait(0 if not ready and self._managed else TICK_S):
             try:
                 self._fleet.keep_logs()
-            except OSError as error:
+            except (OcrpackError, OSError) as error:
                 self._note(f"a log writer cannot be started: {error}", "error")
             self._reap_orphans()
             if self._is_idle() and not self._fleet.bring_up_current() and self._may_end():
@@ -82,6 +82,8 @@ class Supervisor:
 
     def _reap_orphans(self) -> None:
         """Take the exit status of processes that came to this one when their parents died."""
+        if not hasattr(os, "waitid"):
+            return
         own = self._fleet.children()
         with contextlib.suppress(ChildProcessError):
             while True:
@@ -120,13 +122,15 @@ class Supervisor:
             with connection, connection.makefile("rwb") as lines:
                 for line in lines:
                     request = json.loads(line)
-                    answer = self._answer(request)
-                    if request["do"] == "launch" and "number" in answer:
-                        launched.append(answer["number"])
-                    lines.write(json.dumps(answer).encode() + b"\n")
-                    lines.flush()
-                    if request["do"] == "stop":
-                        self._stop.set()
+                    try:
+                        answer = self._answer(request)
+                        if request["do"] == "launch" and "number" in answer:
+                            launched.append(answer["number"])
+                        lines.write(json.dumps(answer).encode() + b"\n")
+                        lines.flush()
+                    finally:
+                        if request["do"] == "stop":
+                            self._stop.set()
         except (OSError, ValueError):
             pass  # the client is gone; what it launched is cleared below
         finally:
@@ -147,8 +151,8 @@ class Supervisor:
         }
         try:
             return commands[request["do"]](request) or {}
-        except (OcrpackError, OSError, KeyError) as error:
-            return {"error": str(error)}
+        except (OcrpackError, OSError, KeyError, TypeError, ValueError) as error:
+            return {"error": str(error) or type(error).__name__}
 
     def _status(self, _: Request) -> Request:
         host, port = self._address

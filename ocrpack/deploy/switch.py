@@ -29,6 +29,8 @@ from ocrpack.journal import Journal
 _TAIL_LINES = 40
 _OBSERVE_PAUSE_S = 0.5
 _PATIENCE = 4
+_PATIENT_S = 30.0
+"""How long a health endpoint may take on the public address, where others ask, too."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,25 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
     except BaseException:
         _discard(supervisor, candidate)
         raise
+    target.deployment.forget_way_back()
+    journal.forgive()  # it serves: what follows must not make it look as if it did not
     with journal.phase("drain"):
-        drained = supervisor.ask("settle", number=candidate.number)
-        text = f"{len(drained['drained'])} drained"
-        if drained["forced"]:
-            text += f", {len(drained['forced'])} of them by force: it did not end within its drain deadline"
-        level: log.Level = "warning" if drained["forced"] else "info"
-        journal.write("note", text, phase="drain", level=level, **drained)
+        _drain(candidate, journal)
     return proof
+
+
+def _drain(candidate: Candidate, journal: Journal) -> None:
+    """Let all others finish and end; a supervisor that dies meanwhile is a matter of the next command."""
+    try:
+        drained = candidate.control.ask("settle", number=candidate.number)
+    except BootError as error:
+        journal.write("note", f"not drained: {error}", phase="drain", level="warning")
+        return
+    text = f"{len(drained['drained'])} drained"
+    if drained["forced"]:
+        text += f", {len(drained['forced'])} of them by force: it did not end within its drain deadline"
+    level: log.Level = "warning" if drained["forced"] else "info"
+    journal.write("note", text, phase="drain", level=level, **drained)
 
 
 def _discard(supervisor: Control, candidate: Candidate) -> None:
@@ -140,7 +153,7 @@ def instance_tail(deployment: Deployment, name: str, lines: int, since: str) -> 
 def _running(supervisor: Control, target: Target, care: Care) -> Reference | None:
     """Return what serves now, to compare a candidate with, unless that is the same release."""
     status = supervisor.ask("status")
-    serving = next((one for one in status["generations"] if one["number"] == status["serving"]), None)
+    serving = control.serving(status)
     if serving is None or serving["release"] == target.release:
         return None
     file = target.deployment.releases / serving["release"] / DESCRIPTOR
@@ -168,16 +181,15 @@ def _promote(candidate: Candidate, target: Target, care: Care, journal: Journal)
             deployment.save_state(_state_after(target))
             candidate.control.ask("promote", number=candidate.number)
             deployment.activate(target.release)
+            deployment.confirm_promotion()
         with journal.phase("observe"):
             _observe(candidate, target, care.observe_s, journal)
         secret.commit(deployment.secrets)
     except BaseException:
+        secret.drop(deployment.secrets)
         if deployment.half_way:
             deployment.go_back()
-        secret.drop(deployment.secrets)
         raise
-    deployment.forget_way_back()
-    journal.forgive()  # it serves: what follows must not make it look as if it did not
 
 
 def _state_after(target: Target) -> State:
@@ -192,7 +204,9 @@ def _observe(candidate: Candidate, target: Target, seconds: float, journal: Jour
     deadline = time.monotonic() + seconds
     samples = itertools.cycle(descriptor.samples)
     for turn in itertools.count(1):
-        findings = [finding for place in (public, candidate.address) for finding in check.health(place, descriptor)]
+        findings = [
+            finding for place in (public, candidate.address) for finding in check.health(place, descriptor, _PATIENT_S)
+        ]
         status = candidate.ended()
         if status is not None:
             findings.insert(0, Finding("ended", f"the app ended with status {status}", "`ocrpack logs` shows why"))
@@ -262,7 +276,7 @@ def serve_current(deployment: Deployment, journal: Journal) -> None:
     """
     name, record, _, _ = current_release(deployment)
     target = recorded(deployment, name, record)
-    with control.ensure_supervisor(deployment, target.host, target.port, record.launch.secrets) as supervisor:
+    with control.ensure_supervisor(deployment, target.host, target.port) as supervisor:
         bring_into_service(supervisor, target, journal, Care())
 
 
@@ -270,10 +284,10 @@ def keep_serving(deployment: Deployment) -> dict[str, Any] | None:
     """Give generations that outlived their supervisor a new one, and return its status; None where there are none.
 
     Raises:
-        BootError: the supervisor did not start.
+        BootError: the supervisor did not start, or they do not give it their address.
     """
-    if control.connect(deployment) is not None or not left_running(deployment):
+    if control.runs(deployment) or not left_running(deployment):
         return None
     state = deployment.load_state()
-    with control.ensure_supervisor(deployment, state.host, state.port) as supervisor:
+    with control.ensure_supervisor(deployment, state.host, state.port, may_stop=False) as supervisor:
         return supervisor.ask("status")
