@@ -61,15 +61,15 @@ def _commit_points() -> list[Cell]:
 
 
 def _supervisor() -> list[Cell]:
-    outcome = {**dict.fromkeys(("boot", "gate", "promote", "observe"), (14, "old")), "drain": (14, "new")}
+    refused = ("boot", "gate", "promote", "observe")
     during = [
         Cell(
             "SIGKILL of the supervisor",
             phase,
             f.kill("supervisor"),
-            outcome.get(phase, (0, "new"))[0],
-            _NO_SUPERVISOR if phase in outcome else "",
-            outcome.get(phase, (0, "new"))[1],
+            14 if phase in refused else 0,
+            _NO_SUPERVISOR if phase in (*refused, "drain") else "",
+            "old" if phase in refused else "new",
             bundle=package(phase),
             state="unsupervised" if phase in {"tag", "prune"} else "running",
         )
