@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from ocrpack.deploy.switch import keep_serving, serve_current
 from ocrpack.errors import LockedError, OcrpackError, PreflightError
 from ocrpack.journal import Journal
 
+_CANDIDATES_END_S = 10.0
 KILLED = 137
 """The status of a command that ended by SIGKILL, as shells tell it."""
 
@@ -55,7 +57,7 @@ def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
             "end", text, level="error", release=event.release, ok=False, exit_code=KILLED
         )
     end_promotion(deployment, journal)
-    for name in release.clean_leftovers(root, deployment, set(_running(deployment))):
+    for name in release.clean_leftovers(root, deployment, _still_running(deployment)):
         say(f"removed {name}, which an interrupted deploy left")
     _forget_records(deployment)
     try:
@@ -79,6 +81,14 @@ def restore_service(deployment: Deployment, journal: Journal) -> None:
         text = f"{serving or 'nothing'} serves: starting {deployment.current}, which is current"
         journal.write("note", text, phase="recover", level="warning")
         serve_current(deployment, journal)
+
+
+def _still_running(deployment: Deployment) -> set[str]:
+    """Return the releases with live processes, once candidates of killed commands had time to end."""
+    deadline = time.monotonic() + _CANDIDATES_END_S
+    while (running := set(_running(deployment))) - {deployment.current} and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return running
 
 
 def _killed(deployment: Deployment) -> Iterator[log.Event]:
