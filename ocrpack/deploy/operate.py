@@ -93,6 +93,7 @@ def prune(root: Root, deployment: Deployment, keep: int, lock_wait_s: float = 0,
         lock.hold(deployment, "prune", lock_wait_s, journal.deploy),
         journal.command(f"prune {deployment.name}", deployment.current or "", process=recover.me()),
     ):
+        recover.recover(root, deployment, journal)
         removed = recover.prune(root, deployment, keep)
         journal.write("note", f"removed {', '.join(removed) or 'nothing'}", phase="prune")
     return removed

@@ -20,7 +20,6 @@ from ocrpack.bundle import Archive, Manifest
 from ocrpack.deploy import control, environment, lock, preflight, process, release, revision
 from ocrpack.deploy.hook import Hooks, Kind
 from ocrpack.deploy.preflight import Options, Plan
-from ocrpack.deploy.probe import Address
 from ocrpack.deploy.recover import me, prune, recover, restore_service
 from ocrpack.deploy.root import Deployment, Record, Root
 from ocrpack.deploy.switch import Care, Target, bring_into_service, instance_tail, recorded
@@ -100,8 +99,7 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
                 target, proof = _bring_up(archive, root, plan, options, journal, listener, hooks)
                 warnings = [*plan.warnings]
                 tag = _finish(root, target, plan.ledger, proof, options.keep, journal, warnings)
-                programs = Path(target.record.launch.python).parent
-                warnings += _run_leniently(hooks, "post_deploy", target.folder, programs, journal)
+                warnings += _run_leniently(hooks, "post_deploy", target.folder, target.programs, journal)
     return _deployed(target, previous, tag, phases, proof, warnings)
 
 
@@ -138,10 +136,23 @@ def rollback(deployment: Deployment, to: str | None, root: Root, options: Option
         with environment.held(root, record.environment):
             with journal.phase("environment"):
                 _environment_again(root, target, options, journal)
-            proof = _serve(target, options.care, journal)
+            hooks = Hooks(root, target.descriptor, name, journal, target.url, previous)
+            proof = _serve_again(target, options.care, hooks, journal)
         warnings: list[Finding] = []
         tag = _finish(root, target, ledger, proof, options.keep, journal, warnings)
+        warnings += _run_leniently(hooks, "post_deploy", target.folder, target.programs, journal)
     return _deployed(target, previous, tag, phases, proof, warnings)
+
+
+def _serve_again(target: Target, care: Care, hooks: Hooks, journal: Journal) -> Proof:
+    try:
+        hooks.run("pre_deploy", target.folder, target.programs)
+        return _serve(target, care, journal)
+    except BaseException as error:
+        if target.deployment.current != target.release:
+            with contextlib.suppress(OSError):
+                _run_leniently(hooks, "on_failure", target.folder, target.programs, journal, str(error))
+        raise
 
 
 def earlier(deployment: Deployment, to: str | None) -> tuple[str, Record]:
@@ -221,10 +232,9 @@ def _deployed(
     proof: Proof,
     warnings: list[Finding],
 ) -> Deployed:
-    url = str(Address(target.host, target.port).reachable)
     record = target.record
     return Deployed(
-        target.deployment.name, record.version, record.digest, target.release, previous, url, tag,
+        target.deployment.name, record.version, record.digest, target.release, previous, target.url, tag,
         tuple(phases.items()), proof, tuple(warnings),
     )  # fmt: skip
 

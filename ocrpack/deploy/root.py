@@ -1,7 +1,7 @@
 """The folders that ocrpack owns on a target, a deployment's desired state, and how it is changed durably.
 
-Layout below the root: `apps/NAME/{releases,current,failed,run,logs,state.json,lock,secrets.env}`,
-`environments/KEY`, `blobs/sha256/..` and `ledger` (the git repository for tags where there is no other).
+Layout below the root: `environments/KEY`, `blobs/sha256/..`, `ledger` (the git repository for tags where there is no
+other), `hooks`, and `apps/NAME/{releases,current,failed,run,logs,state.json,lock,secrets.env,service.json,back,undo}`.
 """
 
 from __future__ import annotations

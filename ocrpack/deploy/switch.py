@@ -50,6 +50,16 @@ class Target:
         """Where the release is unpacked."""
         return self.deployment.releases / self.release
 
+    @property
+    def programs(self) -> Path:
+        """Where the programs of its environment are."""
+        return Path(self.record.launch.python).parent
+
+    @property
+    def url(self) -> str:
+        """Where it is going to answer."""
+        return str(Address(self.host, self.port).reachable)
+
 
 @dataclass(frozen=True)
 class Care:

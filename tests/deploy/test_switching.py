@@ -219,3 +219,35 @@ def test_prune_spares_what_is_needed(machine):
     machine.run("rollback")
     assert machine.get()["version"] == "4.0"
     assert "not here" in machine.run("rollback", "--to", "1.0", status=19).err
+
+
+def test_hooks_tell_which_deploy_they_belong_to_and_cannot_lock_it_up(machine):
+    told = machine.folder / "told"
+    own = machine.root / "hooks" / "post_deploy"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'#!/bin/sh\necho "own $OCRPACK_HOOK $OCRPACK_VERSION $OCRPACK_PREVIOUS" >> {told}\n')
+    own.chmod(0o755)
+    stop = " ".join(machine.argv("stop", "mini", "--lock-wait", "600"))
+    hooks = {
+        "pre_deploy": [f'echo "$OCRPACK_HOOK $OCRPACK_DEPLOY_ID" >> {told}; command -v python >> {told}'],
+        "post_deploy": [f"{stop}; echo stop $? >> {told}"],
+        "on_failure": [f'echo "$OCRPACK_HOOK: $OCRPACK_ERROR" | head -1 >> {told}'],
+    }
+    machine.deploy(machine.bundle(version="1.0", hooks=hooks))
+    lines = told.read_text().splitlines()
+    assert lines[0] == f"pre_deploy {machine.events()[0]['deploy']}"
+    assert "/environments/" in lines[1]
+    assert lines[2:] == ["own post_deploy 1.0 ", "stop 16"]
+    machine.deploy(machine.bundle(version="2.0", hooks=hooks, truth="WRONG"), status=15)
+    assert "on_failure: samples/a.txt" in told.read_text()
+
+    refusing = machine.bundle(version="3.0", hooks={"pre_deploy": ["echo not today; exit 3"]})
+    assert "not today" in machine.deploy(refusing, status=12).err
+    hanging = machine.bundle(version="4.0", hooks={"post_deploy": ["sleep 600"], "seconds": 1})
+    done = machine.deploy(hanging, "--json").json
+    assert "did not end within 1 s" in done["warnings"][0]["message"]
+    assert machine.get()["version"] == "4.0"
+
+    told.unlink()
+    machine.run("rollback")
+    assert "own post_deploy 1.0 4.0" in told.read_text()
