@@ -340,3 +340,15 @@ def test_the_log_is_not_for_everyone(tmp_path):
     Journal(tmp_path / "x", "d").write("note")
     assert (tmp_path / "x").stat().st_mode & 0o027 & ~os.umask(os.umask(0o022)) == 0
     assert (tmp_path / "x").stat().st_mode & 0o007 == 0
+
+
+def test_the_journal_is_rotated_and_read_across(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "MAX_BYTES", 2000)
+    path = tmp_path / "deploy.jsonl"
+    written = Journal(path, "d")
+    for number in range(40):
+        written.write("note", f"line {number}")
+    assert len(list(tmp_path.glob("deploy.jsonl.[0-9]"))) >= 2
+    assert all(file.stat().st_size <= 2000 for file in tmp_path.glob("deploy.jsonl*"))
+    kept = [event.message for event in journal.read(path, journal.parse_journal_line)]
+    assert kept == [f"line {number}" for number in range(40 - len(kept), 40)]

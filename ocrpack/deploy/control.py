@@ -85,7 +85,7 @@ def connect(deployment: Deployment) -> Control | None:
     except PermissionError:
         connection.close()
         raise PreflightError(
-            f"{deployment.name} was deployed by another user", "run the command as that user, or as root"
+            f"{deployment.name} was deployed by another user", "run the command as that user"
         ) from None
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()

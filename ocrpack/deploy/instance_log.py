@@ -15,10 +15,8 @@ import signal
 import sys
 from pathlib import Path
 
-from ocrpack.journal import timestamp
+from ocrpack.journal import KEEP, MAX_BYTES, rotate, timestamp
 
-MAX_BYTES = 10 << 20
-KEEP = 5
 MAX_LINE = 16 << 10
 
 
@@ -38,7 +36,8 @@ class InstanceLog:
         text = line.rstrip(b"\r\n").replace(b"\r", b" ")
         stamped = f"{timestamp()} {self._release} ".encode() + text + b"\n"
         if os.fstat(self._handle).st_size + len(stamped) > self._max_bytes or self._moved():
-            self._rotate(len(stamped))
+            rotate(self._path, len(stamped), self._max_bytes, self._keep)
+            self._open_anew()
         if self._cut:
             stamped = b"\n" + stamped
         self._cut = os.write(self._handle, stamped) < len(stamped)
@@ -56,23 +55,6 @@ class InstanceLog:
             return self._path.stat().st_ino != os.fstat(self._handle).st_ino
         except FileNotFoundError:
             return True
-
-    def _rotate(self, coming: int) -> None:
-        import fcntl
-
-        guard = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX)
-            self._open_anew()
-            if os.fstat(self._handle).st_size + coming > self._max_bytes:
-                for number in range(self._keep - 1, 0, -1):
-                    older = self._path.with_name(f"{self._path.name}.{number}")
-                    if older.exists():
-                        older.replace(self._path.with_name(f"{self._path.name}.{number + 1}"))
-                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-                self._open_anew()
-        finally:
-            os.close(guard)
 
 
 def main(path: str, release: str) -> None:

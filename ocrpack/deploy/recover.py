@@ -94,7 +94,7 @@ def _still_running(deployment: Deployment) -> set[str]:
 def _killed(deployment: Deployment) -> Iterator[log.Event]:
     """Yield the `begin` events of commands that wrote no `end` and run no more."""
     open_ones: dict[str, log.Event] = {}
-    for event in log.read(deployment.deploy_log, log.parse_journal_line):
+    for event in log.read(deployment.deploy_log, _parse_frame):
         if event.event == "begin":
             open_ones[event.deploy] = event
         elif event.event == "end":
@@ -103,6 +103,11 @@ def _killed(deployment: Deployment) -> Iterator[log.Event]:
         with contextlib.suppress(TypeError, KeyError):
             if not process.Identity(**event.data["process"]).alive:
                 yield event
+
+
+def _parse_frame(line: str) -> log.Event | None:
+    """Read a line of the journal if it begins or ends a command; all others are not even parsed."""
+    return log.parse_journal_line(line) if '"event":"begin"' in line or '"event":"end"' in line else None
 
 
 def end_promotion(deployment: Deployment, journal: Journal) -> None:

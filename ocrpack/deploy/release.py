@@ -15,6 +15,7 @@ from ocrpack.errors import BundleError, Finding, Where
 
 _FILE_MODE, _FOLDER_MODE = 0o444, 0o555
 _UNPROVEN = ".unproven-"
+_FAILURES_KEPT = 3
 _UNPACKED_REMEDY = "deploy the bundle again"
 
 
@@ -176,11 +177,11 @@ def check(release: Path) -> list[Finding]:
     return findings
 
 
-def quarantine(deployment: Deployment, release: str, instance_tail: str, reason: str) -> Path | None:
-    """Move a release that did not make it to `failed/`, with why and its last output; return its place there."""
+def quarantine(deployment: Deployment, release: str, instance_tail: str, reason: str) -> None:
+    """Move a release that did not make it to `failed/`, with why and its last output; old failures go."""
     folder = deployment.releases / release
     if not folder.exists():
-        return None
+        return
     moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     evidence = Path(tempfile.mkdtemp(prefix=f"{moment}-{release}-", dir=deployment.failed))
     (evidence / "reason.txt").write_text(reason + "\n", encoding="utf-8", errors="backslashreplace")
@@ -188,7 +189,12 @@ def quarantine(deployment: Deployment, release: str, instance_tail: str, reason:
     folder.chmod(0o755)
     folder.replace(evidence / "release")
     approve(deployment, release)
-    return evidence
+    for old in _old_failures(deployment):
+        remove_tree(old)
+
+
+def _old_failures(deployment: Deployment) -> list[Path]:
+    return sorted(deployment.failed.iterdir(), key=lambda folder: folder.name, reverse=True)[_FAILURES_KEPT:]
 
 
 def clean_leftovers(root: Root, deployment: Deployment, running: set[str]) -> list[str]:
@@ -215,9 +221,7 @@ def clean_leftovers(root: Root, deployment: Deployment, running: set[str]) -> li
     return [folder.name for folder in left]
 
 
-def prune(
-    root: Root, deployment: Deployment, keep: int, spare: set[str], failed_keep: int = 3, *, dry_run: bool = False
-) -> list[str]:
+def prune(root: Root, deployment: Deployment, keep: int, spare: set[str], *, dry_run: bool = False) -> list[str]:
     """Remove old releases beyond the newest `keep`, never one of `spare`; old failures and unused blobs too.
 
     The names of releases and failures are returned; with `dry_run` nothing is removed.
@@ -228,8 +232,7 @@ def prune(
         reverse=True,
     )
     removed = [folder for folder in folders[keep:] if folder.name not in spare]
-    failures = sorted(deployment.failed.iterdir(), key=lambda folder: folder.name, reverse=True)
-    removed += failures[failed_keep:]
+    removed += _old_failures(deployment)
     if not dry_run:
         for folder in removed:
             remove_tree(folder)

@@ -251,3 +251,10 @@ def test_hooks_tell_which_deploy_they_belong_to_and_cannot_lock_it_up(machine):
     told.unlink()
     machine.run("rollback")
     assert "own post_deploy 1.0 4.0" in told.read_text()
+
+
+def test_failures_do_not_pile_up(machine):
+    for number in range(5):
+        machine.deploy(machine.bundle(version=f"1.{number}", truth="WRONG"), status=15)
+    kept = sorted(folder.name.split("-")[1] for folder in (machine.app_folder() / "failed").iterdir())
+    assert kept == ["1.2", "1.3", "1.4"]
