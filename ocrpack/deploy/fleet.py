@@ -132,6 +132,8 @@ class Fleet:
                 before = self._before.get(self._serving)
                 self._serving = None if before is None else self._heir(before)
                 back = self._generations.get(self._serving or 0)
+                if back is None:
+                    self._serving = None
         if back is not None:
             back.open_gate()
             _within(ACCEPT_S, lambda: back.accepting() >= back.launch.workers, back)
