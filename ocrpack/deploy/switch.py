@@ -108,16 +108,18 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
     target.deployment.forget_way_back()
     journal.forgive()  # it serves: what follows must not make it look as if it did not
     with journal.phase("drain"):
-        _drain(candidate, journal)
+        _drain(candidate, target.deployment, journal)
     return proof
 
 
-def _drain(candidate: Candidate, journal: Journal) -> None:
-    """Let all others finish and end; a supervisor that dies meanwhile is a matter of the next command."""
+def _drain(candidate: Candidate, deployment: Deployment, journal: Journal) -> None:
+    """Let all others finish and end; where the supervisor dies meanwhile, a new one takes over and does that."""
     try:
         drained = candidate.control.ask("settle", number=candidate.number)
     except BootError as error:
         journal.write("note", f"not drained: {error}", phase="drain", level="warning")
+        with contextlib.suppress(OcrpackError):  # the next command tries again
+            keep_serving(deployment)
         return
     text = f"{len(drained['drained'])} drained"
     if drained["forced"]:
