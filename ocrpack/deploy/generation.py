@@ -113,6 +113,9 @@ class Generation:
 
     def leave(self) -> bool:
         """Let it finish its requests and end, in its drain deadline, and return whether it had to be killed."""
+        if self.served and self.master.ended() is not None:
+            self.outlive_master()
+            return False
         self.master.identity.signal(signal.SIGTERM)
         deadline = self.launch.drain_seconds if self.served else _UNPROMOTED_DRAIN_S
         begin = time.monotonic()
