@@ -320,6 +320,11 @@ def left_running(deployment: Deployment) -> list[Generation]:
     return sorted(alive, key=lambda generation: generation.number)
 
 
+def lingers(deployment: Deployment) -> bool:
+    """Tell whether workers whose master is dead still finish their requests, and hold the address."""
+    return any(any(started_with(_MARK, str(run))) for run in deployment.run.glob("generation-*"))
+
+
 def _read(run: Path) -> Generation | None:
     try:
         values = json.loads((run / _RECORD).read_bytes())

@@ -15,7 +15,7 @@ from typing import TypeVar
 from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
 from ocrpack.deploy import control, environment, look, machine, revision, secret
 from ocrpack.deploy.environment import Installer, Python
-from ocrpack.deploy.generation import left_running
+from ocrpack.deploy.generation import left_running, lingers
 from ocrpack.deploy.machine import MIB
 from ocrpack.deploy.probe import Address
 from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
@@ -210,7 +210,7 @@ def _address(
                 f"`ocrpack stop {deployment.name}` first to move it, or leave --port and --host out",
             )
         return state.host, status["port"], ()
-    if left_running(deployment) and (host, port) == (state.host, state.port):
+    if (host, port) == (state.host, state.port) and (left_running(deployment) or lingers(deployment)):
         return host, port, ()
     taken = ""
     for candidate in range(port, min(port + 1000, _LAST_PORT + 1) if options.any_port else port + 1):
