@@ -50,8 +50,9 @@ def run(
     deadline_s: float = 60,
     on_line: Callable[[str], None] | None = None,
     stdin: bytes = b"",
+    terminal: bool = False,
 ) -> Output:
-    """Run a command to its end and return what it printed.
+    """Run a command to its end and return what it printed; with `terminal` it may ask the user something there.
 
     `on_line` gets every line of stdout and stderr as it comes, from two threads at most one at a time.
 
@@ -68,7 +69,7 @@ def run(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=not WINDOWS,
+            start_new_session=not (WINDOWS or terminal),
         )
     except OSError as error:
         raise CommandError(f"cannot start {words[0]}: {error.strerror or error}", argv=words) from error
@@ -127,7 +128,7 @@ def run(
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill a process that `run` or `spawn` started, with its whole process group, and reap it."""
     with contextlib.suppress(ProcessLookupError):
-        if WINDOWS:
+        if WINDOWS or os.getpgid(process.pid) != process.pid:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)

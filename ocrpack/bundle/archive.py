@@ -4,6 +4,9 @@ Every entry is stored, in the manifest's order, dated 1980-01-01 with mode 0644,
 header; nothing stands before, between or after the entries; ZIP64 fields are there exactly where a value does not fit
 (APPNOTE.TXT 6.3.10, sections 4.3 to 4.5). So one set of files has one sequence of bytes, and a reader needs to
 believe nothing: it encodes what it read again and compares.
+
+The manifest is the last entry but for a signature of it. A thin bundle has the same manifest as the full one, and lacks
+files of the role `weights`.
 """
 
 from __future__ import annotations
@@ -17,7 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ocrpack.bundle.manifest import MANIFEST, MAX_FILES, Entry, Manifest, Role, check_paths, parse, size_limit
+from ocrpack.bundle.manifest import (
+    MANIFEST,
+    MAX_FILES,
+    SIGNATURE,
+    Entry,
+    Manifest,
+    Role,
+    check_paths,
+    parse,
+    size_limit,
+)
+from ocrpack.bundle.oddity import oddity
 from ocrpack.bundle.stream import Digests, Hasher, Progress, Readable, Writable
 from ocrpack.descriptor import DESCRIPTOR, Descriptor
 from ocrpack.descriptor import parse as parse_descriptor
@@ -33,6 +47,7 @@ _MODE = 0o100644 << 16
 _U16, _U32 = 0xFFFF, 0xFFFFFFFF
 _MAX_DIRECTORY = 256 << 20
 _MAX_SMALL = 64 << 20
+_MAX_SIGNATURE = 64 << 10
 CORRUPT_REMEDY = "copy the bundle again, or build it anew"
 
 
@@ -118,15 +133,36 @@ class ArchiveWriter:
         self._entries.append(entry)
         return entry
 
-    def finish(self, name: str, version: str) -> Manifest:
-        """Append the manifest and the central directory; the archive is whole afterwards."""
-        manifest = Manifest(name, version, tuple(self._entries))
-        self._append(MANIFEST, len(manifest.data), zlib.crc32(manifest.data))
-        self._file.write(manifest.data)
+    def leave_out(self, path: str, role: Role, source: Readable, size: int, progress: Progress | None = None) -> Entry:
+        """Name a file in the manifest, reading it once, and leave its bytes to the target; return its entry."""
+        digests = self._hasher.copy(source, None, size, progress)
+        self._entries.append(Entry(path, digests.size, digests.sha256, role))
+        return self._entries[-1]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What was added so far."""
+        return tuple(self._entries)
+
+    def finish(self, manifest: Manifest, signature: bytes = b"") -> None:
+        """Append the manifest, its signature if there is one, and the central directory; the archive is whole then."""
+        for path, data in ((MANIFEST, manifest.data), (SIGNATURE, signature)):
+            if data:
+                self._append(path, len(data), zlib.crc32(data))
+                self._file.write(data)
         directory_offset = self._file.tell()
         directory = b"".join(member.central_header() for member in self._members)
         self._file.write(directory + encode_end(len(self._members), len(directory), directory_offset))
-        return manifest
+
+    def mark(self) -> tuple[int, int, int]:
+        """Return a place to `rewind` to."""
+        return self._file.tell(), len(self._members), len(self._entries)
+
+    def rewind(self, mark: tuple[int, int, int]) -> None:
+        """Take back all that was written after a mark."""
+        self._file.seek(mark[0])
+        self._file.truncate()
+        del self._members[mark[1] :], self._entries[mark[2] :]
 
     def _append(self, path: str, size: int, crc32: int) -> int:
         member = Member(path, size, crc32, self._file.tell())
@@ -168,6 +204,7 @@ class Archive:
             self.members = self._read_directory()
             self.manifest = self._read_manifest()
             self._entries = {entry.path: entry for entry in self.manifest.files}
+            self.absent = tuple(entry for entry in self.manifest.files if entry.path not in self.members)
         except BaseException:
             self._file.close()
             raise
@@ -185,7 +222,7 @@ class Archive:
             BundleError: the file is absent, longer than `limit` bytes, or not what the manifest says.
         """
         entry = self._entries.get(path)
-        if entry is None:
+        if entry is None or path not in self.members:
             raise BundleError(f"{self.path.name} holds no {path}", "build the bundle anew")
         if entry.size > limit:
             raise BundleError(f"{path} has {entry.size} bytes, {limit} are allowed")
@@ -229,9 +266,20 @@ class Archive:
         return []
 
     def check(self, progress: Progress | None = None) -> list[Finding]:
-        """Read every file once and return what is wrong; an empty list means sound."""
+        """Read every file that is inside once and return what is wrong; an empty list means sound."""
+        present = [entry for entry in self.manifest.files if entry.path in self.members]
         with Hasher() as hasher:
-            return [finding for entry in self.manifest.files for finding in self.copy(entry, None, hasher, progress)]
+            return [finding for entry in present for finding in self.copy(entry, None, hasher, progress)]
+
+    def signature(self) -> bytes:
+        """Return the manifest's signature, empty where the bundle is unsigned."""
+        member = self.members.get(SIGNATURE)
+        if member is None:
+            return b""
+        data = self._read_at(member.start, member.size)
+        if zlib.crc32(data) != member.crc32:
+            raise self._refuse(f"{SIGNATURE} was altered")
+        return data
 
     def _corrupt(self, findings: list[Finding]) -> BundleError:
         return BundleError(f"{self.path.name} is corrupt: {findings[0].message}", CORRUPT_REMEDY, tuple(findings))
@@ -302,7 +350,11 @@ class Archive:
             raise self._refuse("manifest.json was altered")
         manifest = parse(data)
         packed = [(member.path, member.size) for member in self.members.values()]
-        named = [(entry.path, entry.size) for entry in manifest.files]
+        signature = self.members.get(SIGNATURE)
+        if signature is not None and (signature.size > _MAX_SIGNATURE or packed.pop() != (SIGNATURE, signature.size)):
+            raise self._refuse(f"{SIGNATURE} is not the last entry, or has over {_MAX_SIGNATURE} bytes")
+        inside = [entry for entry in manifest.files if entry.path in self.members or entry.role != "weights"]
+        named = [(entry.path, entry.size) for entry in inside]
         if packed != [*named, (MANIFEST, member.size)]:
             raise self._refuse("its manifest names other files, or other sizes, than it holds")
         return manifest
@@ -310,7 +362,7 @@ class Archive:
 
 def _parse_directory(data: bytes, count: int, refuse: Callable[[str], BundleError]) -> list[Member]:
     members: list[Member] = []
-    position = 0
+    position, odd = 0, ""
     for _ in range(count):
         if position + _CENTRAL.size > len(data):
             raise refuse("its directory is cut")
@@ -323,6 +375,9 @@ def _parse_directory(data: bytes, count: int, refuse: Callable[[str], BundleErro
             path = data[start : start + name_length].decode()
         except UnicodeDecodeError:
             raise refuse("a name that is not UTF-8") from None
+        strange = oddity(fields[1], fields[3], fields[4], fields[8], size, fields[13], fields[15])
+        if strange and not odd:
+            odd = f"{path!r:.200} {strange}"
         extra = data[start + name_length : start + name_length + extra_length]
         values = list(struct.unpack(f"<{(len(extra) - 4) // 8}Q", extra[4:])) if len(extra) in (12, 20, 28) else []
         if size == _U32 and len(values) >= 2:
@@ -334,4 +389,6 @@ def _parse_directory(data: bytes, count: int, refuse: Callable[[str], BundleErro
     if position != len(data):
         raise refuse("its directory does not fit its length")
     check_paths([member.path for member in members])
+    if odd:
+        raise refuse(odd)
     return members

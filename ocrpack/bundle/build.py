@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from ocrpack.bundle import guide, server, weights
-from ocrpack.bundle.archive import Archive, ArchiveWriter
-from ocrpack.bundle.manifest import MANIFEST, Entry, Manifest, Role, check_paths, order
-from ocrpack.bundle.stream import Hasher, Progress, written_back
-from ocrpack.descriptor import DESCRIPTOR, Descriptor, Source, load, load_source, requirement_files, select
-from ocrpack.errors import BundleError, ConflictError, DescriptorError, Finding, PreflightError, Where, explained_io
+from ocrpack.bundle import guide, index, locking, output, target, tool, weights, wheel
+from ocrpack.bundle.archive import ArchiveWriter
+from ocrpack.bundle.fetch import Progress
+from ocrpack.bundle.manifest import Entry, Manifest, check_paths
+from ocrpack.bundle.measured import MEASURED
+from ocrpack.bundle.parts import LATER, Part, collect, in_order
+from ocrpack.bundle.sbom import SBOM, sbom
+from ocrpack.bundle.signature import sign
+from ocrpack.bundle.stream import Hasher, written_back
+from ocrpack.descriptor import DESCRIPTOR, Descriptor, Source, load, load_source
+from ocrpack.errors import DescriptorError, Finding, Where, explained_io
 from ocrpack.journal import append, timestamp
 from ocrpack.shell import WINDOWS, CommandError, run
 
 _COMMAND_DEADLINE_S = 24 * 3600
-_SPARE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class Part:
-    """One file on its way into the bundle: where its bytes come from, and how many there are."""
+class Options:
+    """What the packager chose.
 
-    path: str
-    role: Role
-    content: Path | bytes
+    `platforms` and `pythons` (as `3.11`) name the machines that wheels are carried for; `thin` leaves the weights out;
+    `self_contained` carries what ocrpack itself needs as well;
+    `key` is the SSH key to sign with; `measure` takes the bundle's file, and the files of the
+    weights by digest, runs it, and returns what it measured.
+    """
 
-    @property
-    def size(self) -> int:
-        """Size in bytes."""
-        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
-
-    def open(self) -> io.BytesIO | io.FileIO:
-        """Open the content for reading from its start."""
-        return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb", buffering=0)
+    force: bool = False
+    wheels: bool = False
+    platforms: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
+    thin: bool = False
+    self_contained: bool = False
+    key: Path | None = None
+    measure: Callable[[Path, Mapping[str, Path]], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ class BuildListener:
     total: Callable[[int], None]
     progress: Progress
     command_line: Callable[[str], None]
+    doing: Callable[[str], None] = lambda what: None
 
 
-def check(source: Path, *, built: bool = False) -> tuple[Source, list[Path], list[Finding]]:
+def check(
+    source: Path, *, built: bool = False, fetching: weights.Fetching = lambda name, size: lambda count: None
+) -> tuple[Source, list[Path], list[Finding]]:
     """Check a source folder whole, its weights included, and return it with the weights' files and the warnings.
 
     What the build commands may yet make is a warning, unless they are `built` already.
@@ -78,7 +81,10 @@ def check(source: Path, *, built: bool = False) -> tuple[Source, list[Path], lis
         error.findings += tuple(_weights_of_unsound(source))
         raise
     paths, findings = weights.find_all(
-        loaded.descriptor.model.weights, loaded.folder, lambda index: loaded.where("model", "weights", index)
+        loaded.descriptor.model.weights,
+        loaded.folder,
+        lambda number: loaded.where("model", "weights", number),
+        fetching=fetching,
     )
     if loaded.descriptor.build_commands and not built:
         findings = [finding.as_warning() if finding.code == "weights-missing" else finding for finding in findings]
@@ -99,38 +105,57 @@ def _weights_of_unsound(source: Path) -> list[Finding]:
     return weights.find_all(descriptor.model.weights, folder, lambda _: where)[1]
 
 
-def build(source: Path, output: Path | None, *, force: bool, listener: BuildListener) -> Built:
+def build(source: Path, wanted: Path | None, options: Options, listener: BuildListener) -> Built:
     """Build the bundle of a source folder and move it into place whole.
 
-    `output` is a file (`*.zip`) or a folder; by default `dist/NAME-VERSION.zip` below the working folder. The same
-    source gives the same bytes on any machine. An interrupted build leaves nothing behind.
+    `wanted` is a file (`*.zip`) or a folder; by default `dist/NAME-VERSION.zip` below the working folder. The same
+    source and lock give the same bytes on any machine, but for a signature and for what `options.measure` measures. An
+    interrupted build leaves nothing behind.
 
     Raises:
-        DescriptorError: the source is unsound, a weight is not found, or a build command failed.
-        ConflictError: a bundle of the same version with other content stands there, and `force` is not given.
-        PreflightError: the disk is full or the folder cannot be written.
+        DescriptorError: the source is unsound, a weight or a wheel is not to be had, or a build command failed.
+        ConflictError: a bundle of the same version with other content stands there, and is not to be replaced.
+        PreflightError: the disk is full, the folder cannot be written, or the package index cannot be reached.
         BundleError: a file changed while it was packed, or has a name that some systems forbid.
+        UsageError: a platform or a key is none.
     """
     descriptor = load(source)
-    target = _target(descriptor, output)
-    with explained_io("make the bundle", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _run_commands(descriptor, source if source.is_dir() else source.parent, target, listener)
-        loaded, weight_paths, warnings = check(source, built=True)
-        return _write(loaded, weight_paths, target, force, listener, tuple(warnings))
+    place = output.place(descriptor, wanted)
+    with explained_io("make the bundle", place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _run_commands(descriptor, source if source.is_dir() else source.parent, place, listener)
+        loaded, weight_paths, warnings = check(source, built=True, fetching=_told(listener))
+        locked = lock_of(loaded, options, listener)
+        wheels = _wheels(loaded, locked, options, listener)
+        parts = [*collect(loaded, weight_paths, locked.lock.data, wheels), *_tool(loaded, options, listener)]
+        return _write(loaded, locked, in_order(parts), place, options, listener, tuple(warnings))
 
 
-def _target(descriptor: Descriptor, output: Path | None) -> Path:
-    name = f"{descriptor.name}-{descriptor.version}.zip"
-    if output is None:
-        return Path("dist") / name
-    return output if output.suffix.lower() == ".zip" and not output.is_dir() else output / name
+def lock_of(loaded: Source, options: Options, listener: BuildListener, *, upgrade: bool = False) -> locking.Locked:
+    """Return the lock of a checked source folder.
+
+    Raises:
+        DescriptorError: the requirements contradict one another, or something in them cannot be built.
+        PreflightError: the package index cannot be reached.
+    """
+    listener.doing("lock")
+    return locking.lock(loaded, options.platforms, listener.command_line, upgrade=upgrade)
 
 
-def _run_commands(descriptor: Descriptor, folder: Path, target: Path, listener: BuildListener) -> None:
+def _told(listener: BuildListener) -> weights.Fetching:
+    def fetching(name: str, size: int | None) -> Progress:
+        listener.doing(f"fetch {name}")
+        if size is not None:
+            listener.total(size)
+        return listener.progress
+
+    return fetching
+
+
+def _run_commands(descriptor: Descriptor, folder: Path, place: Path, listener: BuildListener) -> None:
     if not descriptor.build_commands:
         return
-    log = target.with_suffix(".build.log")
+    log = place.with_suffix(".build.log")
 
     def note(line: str) -> None:
         append(log, f"{timestamp()} {line}\n".encode())
@@ -147,172 +172,127 @@ def _run_commands(descriptor: Descriptor, folder: Path, target: Path, listener: 
             ) from None
 
 
-def _parts(source: Source, weight_paths: list[Path]) -> list[Part]:
-    """List what goes into the bundle but for the descriptor and the guide, which state the weights' digests."""
-    descriptor = source.descriptor
-    parts: dict[str, Part] = {}
-    truths = {sample.text_file for sample in descriptor.samples if sample.text_file}
-    images = {sample.image for sample in descriptor.samples}
-    app_path = descriptor.app.entrypoint.partition(":")[0].split(".")[0]
-
-    def role_of(path: str) -> Role:
-        name = path.rpartition("/")[2].upper()
-        if path.partition("/")[0] in {app_path, f"{app_path}.py"}:
-            return "app"
-        if name.startswith(("LICENSE", "LICENCE", "NOTICE", "COPYING")):
-            return "licence"
-        return "file"
-
-    for path, file in select(source.folder, descriptor):
-        parts[path] = Part(path, role_of(path), file)
-    for path in sorted(images | truths):
-        parts[path] = Part(path, "sample", source.folder / path)
-    for path in requirement_files(source.folder, descriptor.requirements):
-        parts[path] = Part(path, "requirements", source.folder / path)
-    parts[server.SERVER_REQUIREMENTS] = Part(
-        server.SERVER_REQUIREMENTS, "requirements", server.requirements(descriptor.app)
-    )
-    for weight, file in zip(descriptor.model.weights, weight_paths, strict=True):
-        parts[weight.path] = Part(weight.path, "weights", file)
-    if descriptor.app.engine is not None:
-        parts.update((part.path, part) for part in _embedded_app())
-    for generated in (DESCRIPTOR, guide.GUIDE, MANIFEST):
-        parts.pop(generated, None)
-    return sorted(parts.values(), key=lambda part: order(part.path, part.role))
+def _wheels(
+    loaded: Source, locked: locking.Locked, options: Options, listener: BuildListener
+) -> list[tuple[str, Path]]:
+    """Return the wheels that go into the bundle, by name: those of the index where they are asked for."""
+    carried = [(path.name, path) for path in locked.carried]
+    if not (options.wheels or options.platforms or options.self_contained):
+        return carried
+    listener.doing("wheels")
+    targets = machines(loaded.descriptor, options)
+    located = index.locate(locked.lock, locking.lowest_python(loaded.descriptor), listener.command_line)
+    files, built = wheel.choose(located, locked.carried, targets, listener.command_line)
+    for file in files:
+        carried.append((file.name, wheel.fetch_file(file, _told(listener)(file.name, file.size))))
+    return [*carried, *((path.name, path) for path in built)]
 
 
-def _embedded_app() -> Iterator[Part]:
-    """Yield the subset of this package that runs inside bundles."""
-    package = Path(__file__).parent.parent
-    yield Part("ocrpack/__init__.py", "package", package / "__init__.py")
-    for file in sorted((package / "app").rglob("*")):
-        relative = file.relative_to(package).as_posix()
-        if file.is_file() and "__pycache__" not in relative:
-            yield Part(f"ocrpack/{relative}", "package", file)
+def _tool(loaded: Source, options: Options, listener: BuildListener) -> list[Part]:
+    """Return ocrpack itself, with all that it needs where that is asked for."""
+    if not options.self_contained:
+        return tool.parts()
+    listener.doing("ocrpack's own wheels")
+    targets = machines(loaded.descriptor, options)
+    return [*tool.parts(), *tool.needs(targets, listener.command_line)]
+
+
+def machines(descriptor: Descriptor, options: Options) -> list[target.Target]:
+    """Return the machines that wheels are carried for: this one where none is named.
+
+    Raises:
+        UsageError: a platform or a Python is none, or not one that the descriptor admits.
+    """
+    pythons = [target.python(text, descriptor.python) for text in options.pythons]
+    if not pythons:
+        pythons = [target.default_python(descriptor.python, sys.version_info[:2])]
+    if not options.platforms:
+        return [target.here(f"{major}.{minor}.0") for major, minor in pythons]
+    return [target.named(platform, python) for platform in options.platforms for python in pythons]
 
 
 def _write(
     source: Source,
-    weight_paths: list[Path],
-    target: Path,
-    force: bool,
+    locked: locking.Locked,
+    parts: Sequence[Part],
+    place: Path,
+    options: Options,
     listener: BuildListener,
     warnings: tuple[Finding, ...],
 ) -> Built:
-    parts = _parts(source, weight_paths)
-    check_paths([part.path for part in parts] + [DESCRIPTOR, guide.GUIDE, MANIFEST])
+    check_paths([part.path for part in parts] + list(LATER))
     total = sum(part.size for part in parts)
-    _require_space(target.parent, total)
+    output.require_space(place.parent, sum(part.size for part in parts if not _left_out(part, options)))
+    listener.doing("build")
     listener.total(total)
-    with _unnamed_file(target) as (file, publish), Hasher() as hasher:
-        writer = ArchiveWriter(file, hasher)
-        entries: dict[str, Entry] = {}
-        with written_back(file.fileno()):
+    with output.output(place) as made, Hasher() as hasher:
+        writer = ArchiveWriter(made.file, hasher)
+        with written_back(made.file.fileno()):
             for part in parts:
                 with part.open() as content:
-                    entries[part.path] = writer.add(part.path, part.role, content, part.size, listener.progress)
+                    add = writer.leave_out if _left_out(part, options) else writer.add
+                    add(part.path, part.role, content, part.size, listener.progress)
+        entries = {entry.path: entry for entry in writer.entries}
         resolved = _with_digests(source, entries)
-        packed_weights = tuple(entries[weight.path] for weight in resolved.model.weights)
-        runs_alone = _has_main(source, entries)
-        last = (
-            Part(guide.GUIDE, "guide", guide.guide(resolved, packed_weights, total, runs_alone)),
-            Part(DESCRIPTOR, "descriptor", resolved.as_json().encode()),
-        )
-        for part in sorted(last, key=lambda part: order(part.path, part.role)):
-            with part.open() as content:
-                writer.add(part.path, part.role, content, part.size)
-        manifest = writer.finish(resolved.name, resolved.version)
-        file.flush()
-        size = file.tell()
-        unchanged = _compare(target, manifest, force)
+        later = _later(source, resolved, locked, entries, total)
+        if options.measure is not None:
+            mark = writer.mark()
+            writer.finish(Manifest(resolved.name, resolved.version, _add(writer, later)))
+            made.file.flush()
+            files = {entries[part.path].sha256: part.content for part in parts if isinstance(part.content, Path)}
+            later.append(Part(MEASURED, "measured", options.measure(made.name(), files)))
+            writer.rewind(mark)
+        manifest = Manifest(resolved.name, resolved.version, _add(writer, later))
+        signature = b"" if options.key is None else sign(manifest.digest, options.key, listener.command_line)
+        writer.finish(manifest, signature)
+        made.file.flush()
+        size = made.file.tell()
+        absent = sum(_left_out(part, options) for part in parts)
+        unchanged = output.stands_already(place, manifest, signature, absent, force=options.force)
         if not unchanged:
-            os.fsync(file.fileno())
-            publish()
-    return Built(target, manifest, size, unchanged, warnings)
+            made.publish()
+    return Built(place, manifest, size, unchanged, warnings)
 
 
-def _with_digests(source: Source, entries: dict[str, Entry]) -> Descriptor:
+def _left_out(part: Part, options: Options) -> bool:
+    return options.thin and part.role == "weights"
+
+
+def _add(writer: ArchiveWriter, later: Sequence[Part]) -> tuple[Entry, ...]:
+    for part in in_order(later):
+        with part.open() as content:
+            writer.add(part.path, part.role, content, part.size)
+    return writer.entries
+
+
+def _later(
+    source: Source, resolved: Descriptor, locked: locking.Locked, entries: Mapping[str, Entry], total: int
+) -> list[Part]:
+    """Return the parts that state the digests of the others."""
+    packed = tuple(entries[weight.path] for weight in resolved.model.weights)
+    script = resolved.app.entrypoint.partition(":")[0].replace(".", "/") + ".py"
+    carries = any(entry.role == "wheel" for entry in entries.values())
+    runs_alone = script in entries and "__main__" in (source.folder / script).read_text("utf-8", "replace")
+    return [
+        Part(guide.GUIDE, "guide", guide.guide(resolved, packed, total, runs_alone, carries)),
+        Part(DESCRIPTOR, "descriptor", resolved.as_json().encode()),
+        Part(SBOM, "sbom", sbom(resolved, locked.lock, packed)),
+    ]
+
+
+def _with_digests(source: Source, entries: Mapping[str, Entry]) -> Descriptor:
+    """Return the descriptor with every weight's digest, size and, where it may be fetched again, its addresses."""
     findings = []
     resolved = []
-    for index, weight in enumerate(source.descriptor.model.weights):
+    for number, weight in enumerate(source.descriptor.model.weights):
         entry = entries[weight.path]
         if weight.sha256 not in {None, entry.sha256}:
             text, remedy = f"{weight.path} is another file than declared", "correct `sha256`, or get the declared file"
-            where = source.where("model", "weights", index)
+            where = source.where("model", "weights", number)
             findings.append(Finding("weights-digest", text, remedy, where, weight.sha256, entry.sha256))
-        resolved.append(weight.model_copy(update={"sha256": entry.sha256, "size": entry.size, "source": None}))
+        remote = tuple(place for place in weight.places if place.startswith("https://")) or None
+        resolved.append(weight.model_copy(update={"sha256": entry.sha256, "size": entry.size, "source": remote}))
     if findings:
         raise DescriptorError(findings[0].message, findings[0].remedy, tuple(findings))
     model = source.descriptor.model.model_copy(update={"weights": tuple(resolved)})
     return source.descriptor.model_copy(update={"model": model, "schema_": None})
-
-
-def _has_main(source: Source, entries: dict[str, Entry]) -> bool:
-    script = source.descriptor.app.entrypoint.partition(":")[0].replace(".", "/") + ".py"
-    return script in entries and "__main__" in (source.folder / script).read_text("utf-8", "replace")
-
-
-def _compare(target: Path, manifest: Manifest, force: bool) -> bool:
-    """Tell whether the same bundle stands at `target` already."""
-    if not target.exists():
-        return False
-    try:
-        with Archive(target) as existing:
-            digest = existing.manifest.digest
-            if digest == manifest.digest and not existing.check():
-                return True
-    except BundleError:
-        digest = "something that is no sound bundle"
-    if force:
-        return False
-    raise ConflictError(
-        f"{target} exists with other content (there: {digest[:12]}, built now: {manifest.digest[:12]})"
-        if len(digest) == 64
-        else f"{target} exists, and is {digest}",
-        "raise `version` in the descriptor, or pass --force to replace it",
-    )
-
-
-def _require_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < size + _SPARE_BYTES:
-        raise PreflightError(
-            f"{folder} has {free >> 20} MiB free, the bundle needs {(size + _SPARE_BYTES) >> 20} MiB",
-            "free some space, or write elsewhere with -o",
-        )
-
-
-@contextlib.contextmanager
-def _unnamed_file(target: Path) -> Iterator[tuple[BinaryIO, Callable[[], None]]]:
-    """Yield a file beside `target` and a function that moves it there.
-
-    On Linux the file has no name until then, so that even a killed build leaves nothing.
-    """
-    try:
-        handle = os.open(target.parent, getattr(os, "O_TMPFILE", -1) | os.O_RDWR, 0o644) if _has_tmpfile() else -1
-    except OSError:
-        handle = -1
-    anonymous = handle >= 0
-    if anonymous:
-        named = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    else:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
-        named = Path(name)
-        if not WINDOWS:
-            os.fchmod(handle, 0o644)
-    try:
-        with os.fdopen(handle, "w+b", buffering=1 << 16) as file:
-
-            def publish() -> None:
-                if anonymous:
-                    # Only with a folder's descriptor does os.link follow the link to the unnamed file.
-                    os.link(f"/proc/self/fd/{handle}", named, src_dir_fd=handle)
-                named.replace(target)
-
-            yield file, publish
-    finally:
-        named.unlink(missing_ok=True)
-
-
-def _has_tmpfile() -> bool:
-    return sys.platform == "linux" and hasattr(os, "O_TMPFILE")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from string import Template
 
-from ocrpack.bundle.manifest import Entry
-from ocrpack.bundle.server import SERVER_REQUIREMENTS
-from ocrpack.descriptor import Descriptor, Interface
+from ocrpack.bundle.lock import LOCK
+from ocrpack.bundle.manifest import WHEELS, Entry
+from ocrpack.descriptor import Descriptor
 
 GUIDE = "SETUP.md"
 
@@ -49,15 +48,15 @@ Linux and macOS:
     python3 -m venv .venv
     . .venv/bin/activate
     python -m pip install --upgrade pip
-    python -m pip install -r $requirements
+    python -m pip install $requirements
 
 Windows (PowerShell):
 
     py -m venv .venv
     .venv\\Scripts\\Activate.ps1
     python -m pip install --upgrade pip
-    python -m pip install -r $requirements
-$system$variables
+    python -m pip install $requirements
+$offline$system$variables
 ### $start_number. Start the app
 
 $start
@@ -73,7 +72,8 @@ Model: $model. Languages: $languages.
 |---|---|---|
 $weights
 
-`manifest.json` lists every file with its size and SHA-256.
+`manifest.json` lists every file with its size and SHA-256, `sbom.cdx.json` every package with its licence. If the
+archive was made without the model's files, put them there first.
 
 ## When something goes wrong
 
@@ -87,6 +87,12 @@ $weights
 | the text is wrong | try the samples: they were read within the error bound `max_cer` in `descriptor.json` |
 """)
 
+_OFFLINE = f"""
+Without a network: the packages are in the folder `{WHEELS}`. Leave out the upgrade of pip, and install them with
+
+    python -m pip install --no-index --find-links {WHEELS} --require-hashes -r {LOCK}
+"""
+
 _PLAIN_START = Template("""\
     python $module
 
@@ -96,28 +102,23 @@ It listens on $url/.
 _SERVER_START = Template("""\
 Linux and macOS:
 
-    python -m pip install -r $server_requirements
     python -m gunicorn --workers $workers $options--bind $address '$entrypoint'
 
 Windows (PowerShell), where gunicorn does not run:
 
-    $windows_install
     $windows_start
 
 It listens on $url/.
 """)
 
-_WINDOWS_INSTALL: dict[Interface, str] = {
-    "wsgi": "python -m pip install waitress",
-    "asgi": f"python -m pip install -r {SERVER_REQUIREMENTS}",
-    "aiohttp": f"python -m pip install -r {SERVER_REQUIREMENTS}",
-}
 
-
-def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, runs_alone: bool) -> bytes:
+def guide(
+    descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, runs_alone: bool, carries_wheels: bool
+) -> bytes:
     """Return SETUP.md for one bundle.
 
     `runs_alone` tells that the entry point's module, when it is run, starts the app; else gunicorn does.
+    `carries_wheels` tells that the packages are inside.
     """
     app, model = descriptor.app, descriptor.model
     module = app.entrypoint.partition(":")[0]
@@ -132,7 +133,8 @@ def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, 
         "memory": f"\nIt needs {descriptor.resources.memory_mb} MiB of memory."
         if descriptor.resources.memory_mb
         else "",
-        "requirements": _argument(descriptor.requirements),
+        "requirements": f"--require-hashes -r {LOCK}",
+        "offline": _OFFLINE if carries_wheels else "",
         "system": system and f"\n### 3. Install what the operating system must bring\n\n{system}",
         "variables": variables and f"\n### {3 + bool(system)}. Set the variables\n\n{variables}",
         "start_number": number,
@@ -141,10 +143,8 @@ def guide(descriptor: Descriptor, weights: tuple[Entry, ...], total_bytes: int, 
         "url": _url(descriptor),
         "port": descriptor.port,
         "module": f"-m {module}" if "." in module else f"{module}.py",
-        "server_requirements": SERVER_REQUIREMENTS,
         "workers": app.workers,
         "options": _server_options(descriptor),
-        "windows_install": _WINDOWS_INSTALL[app.interface],
         "windows_start": _windows_start(descriptor),
         "entrypoint": app.entrypoint,
         "model": f"{model.name} {model.version}" + (f" ({model.license})" if model.license else ""),
@@ -171,7 +171,8 @@ def _windows_start(descriptor: Descriptor) -> str:
     target = f"{module}:{attribute.removesuffix('()')}"
     made = attribute.endswith("()")
     if descriptor.app.interface == "wsgi":
-        return f"python -m waitress --host={host} --port={port} {'--call ' if made else ''}{target}"
+        start = f"python -m waitress --host={host} --port={port} {'--call ' if made else ''}{target}"
+        return f"python -m pip install waitress\n    {start}"
     if descriptor.app.interface == "asgi":
         return f"python -m uvicorn --host {host} --port {port} {'--factory ' if made else ''}{target}"
     run = f"web.run_app({module}.{attribute}, host='{host}', port={port})"
@@ -186,11 +187,6 @@ def _url(descriptor: Descriptor) -> str:
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _argument(path: str) -> str:
-    """Quote a path for sh and PowerShell alike, where it must be."""
-    return path if re.fullmatch(r"[\w./+-]+", path) else f'"{path}"'
 
 
 def _system(descriptor: Descriptor) -> str:

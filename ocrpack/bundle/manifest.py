@@ -18,14 +18,17 @@ from ocrpack.descriptor import SLUG
 from ocrpack.errors import BundleError
 
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.sig"
+WHEELS = "wheels"
 MANIFEST_VERSION = 1
 MAX_FILES = 200_000
 MAX_PATH_BYTES = 1024
 Role = Literal[
-    "descriptor", "app", "package", "weights", "requirements", "sample", "licence", "guide", "file"
+    "descriptor", "app", "package", "weights", "requirements", "lock", "wheel", "sample", "licence", "sbom", "guide",
+    "measured", "tool", "file"
 ]  # fmt: skip
 ROLES: frozenset[str] = frozenset(get_args(Role))
-_WRITTEN_LAST: tuple[Role, ...] = ("descriptor", "guide")
+_WRITTEN_LAST: tuple[Role, ...] = ("descriptor", "guide", "measured", "sbom")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)( *\..*)?", re.IGNORECASE)
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 _NAME = re.compile(SLUG)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ocrpack.descriptor import App, Interface
 
-SERVER_REQUIREMENTS = "requirements.server.txt"
 _GUNICORN = 'gunicorn>=27,<28 ; sys_platform != "win32"'
 _NEEDED: dict[Interface, tuple[str, ...]] = {
     "wsgi": (_GUNICORN,),
@@ -14,7 +13,5 @@ _NEEDED: dict[Interface, tuple[str, ...]] = {
 
 
 def requirements(app: App) -> bytes:
-    """Return the file that names the server for the app's interface."""
-    return (
-        "# The server that `ocrpack deploy` runs the app with.\n" + "\n".join(_NEEDED[app.interface]) + "\n"
-    ).encode()
+    """Return a requirements file that names the server for the app's interface."""
+    return "".join(f"{line}\n" for line in _NEEDED[app.interface]).encode()

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import glob
-import hashlib
-import http.client
 import os
 import re
-import tempfile
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ocrpack.bundle.stream import CHUNK
+from ocrpack.bundle.fetch import FetchError, Progress, fetch, is_html
 from ocrpack.descriptor import Weight
 from ocrpack.errors import DescriptorError, Finding, Where
 
-_DOWNLOAD_TIMEOUT_S = 60
 _HEAD_BYTES = 512
 _ZIP, _HDF5 = b"PK\3\4", b"\x89HDF\r\n\x1a\n"
 _MAGIC: dict[str, Callable[[bytes, int], bool]] = {
@@ -30,9 +25,9 @@ _MAGIC: dict[str, Callable[[bytes, int], bool]] = {
     ".gguf": lambda head, _: head.startswith(b"GGUF"),
     ".tflite": lambda head, _: head[4:8] == b"TFL3",
 }
-_HTML = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _LFS = b"version https://git-lfs"
+Fetching = Callable[[str, int | None], Progress]
 
 
 def find_all(
@@ -40,18 +35,20 @@ def find_all(
     folder: Path,
     where_of: Callable[[int], Where],
     environ: Mapping[str, str] = os.environ,
+    fetching: Fetching = lambda name, size: lambda count: None,
 ) -> tuple[list[Path], list[Finding]]:
     """Return the file of each weight, and what is wrong; files found on the network are downloaded to a cache.
 
     `where_of` tells where the descriptor speaks of a weight. Places are tried in order, until one has the file. Paths
-    are relative to `folder`; a place that names an unset variable is skipped.
+    are relative to `folder`; a place that names an unset variable is skipped. `fetching` is told what is downloaded, by
+    name and size in bytes, and returns who counts the bytes.
     """
     paths: list[Path] = []
     findings: list[Finding] = []
     for index, weight in enumerate(weights):
         where = where_of(index)
         try:
-            path = _find(weight, folder, where, environ)
+            path = _find(weight, folder, where, environ, fetching)
             problems = _check(weight, path, where)
         except DescriptorError as error:
             problems = list(error.findings)
@@ -64,14 +61,14 @@ def find_all(
     return paths, findings
 
 
-def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]) -> Path:
+def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str], fetching: Fetching) -> Path:
     if weight.source is None and (folder / weight.path).is_file():
         return folder / weight.path
     tried, failed = [], []
     for place in weight.places:
         if place.startswith("https://"):
             try:
-                return _download(place, weight, where)
+                return _download(place, weight, where, fetching)
             except DescriptorError as error:
                 if len(weight.places) == 1:
                     raise
@@ -127,7 +124,7 @@ def _check(weight: Weight, path: Path, where: Where) -> list[Finding]:
     kind = f"{weight.role} weights"
     if size == 0:
         return [wrong("weights-content", "is empty", kind, "0 bytes")]
-    if _HTML.match(head):
+    if is_html(head):
         return [wrong("weights-content", "is an HTML page, as servers send for a missing file", kind, "HTML")]
     if head.startswith(_LFS):
         return [wrong("weights-content", "is a Git LFS pointer: run `git lfs pull`", kind, "a Git LFS pointer")]
@@ -147,38 +144,16 @@ def _check(weight: Weight, path: Path, where: Where) -> list[Finding]:
     return []
 
 
-def _download(url: str, weight: Weight, where: Where) -> Path:
+def _download(url: str, weight: Weight, where: Where, fetching: Fetching) -> Path:
     """Return the cached file of an https source, fetched first when it is not there yet."""
     if weight.sha256 is None:
         raise _refusal("weights-digest", f"{weight.path}: {url} has no sha256 to check it with", "add `sha256`", where)
-    import platformdirs
-
-    cache = Path(platformdirs.user_cache_dir("ocrpack")) / "weights"
-    target = cache / weight.sha256
-    if target.exists():
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=cache, prefix="download-")
-    partial = Path(name)
-    digest = hashlib.sha256()
     try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
-            while data := answer.read(CHUNK):
-                digest.update(data)
-                file.write(data)
-        if digest.hexdigest() != weight.sha256:
-            text = f"{weight.path}: {url} is another file"
-            raise _refusal(
-                "weights-digest", text, "correct `sha256` or `source`", where, weight.sha256, digest.hexdigest()
-            )
-        partial.replace(target)
-    except (OSError, ValueError, http.client.HTTPException) as error:  # OSError is urllib's URLError too
-        raise _refusal(
-            "weights-download", f"{weight.path}: cannot fetch {url}: {error}", "check the address", where
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+        return fetch(url, weight.sha256, weight.size, fetching(weight.path, weight.size))
+    except FetchError as error:
+        remedy = "correct `sha256`, `size` or `source`" if error.got else error.remedy
+        message = f"{weight.path}: {error.message}"
+        raise _refusal(f"weights-{error.kind}", message, remedy, where, error.expected or "", error.got or "") from None
 
 
 def _refusal(code: str, message: str, remedy: str, where: Where, expected: str = "", got: str = "") -> DescriptorError:

@@ -5,6 +5,7 @@ Reading order: `model.py` (the types), `source.py` (places in the file), `findin
 `imports.py` for the source folder.
 """
 
+from ocrpack.descriptor.check import RELEASES
 from ocrpack.descriptor.files import select
 from ocrpack.descriptor.imports import required_modules
 from ocrpack.descriptor.load import NAME as DESCRIPTOR
@@ -22,16 +23,19 @@ from ocrpack.descriptor.model import (
     Weight,
     json_schema,
 )
-from ocrpack.descriptor.requirements import requirement_files
+from ocrpack.descriptor.requirements import Requirements, requirement_files, without_credentials
+from ocrpack.descriptor.requirements import read as read_requirements
 
 __all__ = [
     "DESCRIPTOR",
+    "RELEASES",
     "SLUG",
     "App",
     "Descriptor",
     "Endpoint",
     "Interface",
     "Model",
+    "Requirements",
     "Resources",
     "Sample",
     "Source",
@@ -41,7 +45,9 @@ __all__ = [
     "load",
     "load_source",
     "parse",
+    "read_requirements",
     "required_modules",
     "requirement_files",
     "select",
+    "without_credentials",
 ]

@@ -42,7 +42,7 @@ ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 """A folder that holds one of these is an environment of Python or conda, whatever it is called."""
 
 _ALWAYS = ("LICENSE", "LICENCE", "NOTICE", "COPYING")
-_GENERATED = frozenset({"descriptor.json"})
+_GENERATED = frozenset({"descriptor.json", "requirements.lock"})
 
 
 @dataclass(frozen=True)

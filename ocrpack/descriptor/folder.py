@@ -15,7 +15,10 @@ from ocrpack.descriptor.model import Descriptor
 from ocrpack.descriptor.source import JsonPath, Located, shown
 from ocrpack.errors import Finding
 
-RESERVED = ("descriptor.json", "manifest.json", "SETUP.md", "requirements.server.txt")
+RESERVED = (
+    "descriptor.json", "manifest.json", "SETUP.md", "requirements.lock", "sbom.cdx.json",
+    "measured.json", "__main__.py",
+)  # fmt: skip
 """Names in the bundle that `build` writes."""
 
 TRUTH_LIMIT = 1024 * 1024

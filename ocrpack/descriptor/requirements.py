@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from ocrpack.descriptor.source import shown
 from ocrpack.errors import Finding, Where
@@ -20,15 +21,47 @@ _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 _OPTIONS = re.compile(r"\s--?[A-Za-z]")
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://|file:")
 _LOCAL = re.compile(r"[./~]|[^\s;@]*[/\\]|\S+\.(whl|zip|tar\.gz|tgz|tar\.bz2)(\[|\s|$)", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?(?=\s*(?:$|[\[<>=!~;@(]))")
 _SINGLE = re.compile(r"^([A-Za-z0-9][\w.-]*(?:\[[^\]]*\])?)\s*+=?\s*+([0-9][\w.*+!-]*)$")
+
+
+_INDEX = re.compile(
+    r"(?P<option>-i|--index-url|--extra-index-url|-f|--find-links)(?:\s*=\s*|\s+|(?<=-[if]))(?P<url>\S+)$"
+)
+_LONG_FORMS = {"-i": "--index-url", "-f": "--find-links"}
+_USER = re.compile(r"(?<=://)(?!\$\{)[^/\s@]+@")
+_SSH_USER = re.compile(r"(?<=ssh://)([^/\s@:]+):[^/\s@]+@")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One requirement; `name` is the package's in its normal form, empty where the line does not tell."""
+
+    text: str
+    name: str
+    where: Where
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """A requirements file with all that it includes: the files, relative to the source folder, and their faults."""
+    """A requirements file with all that it includes.
+
+    `files` are relative to the source folder; `indexes` are the options that name package indexes, without credentials.
+    """
 
     files: tuple[str, ...]
     findings: tuple[Finding, ...]
+    lines: tuple[Line, ...] = ()
+    indexes: tuple[str, ...] = ()
+
+
+def without_credentials(text: str) -> str:
+    """Return text whose addresses have lost their users and passwords; `${VARIABLE}` and the users of ssh stay."""
+    return _USER.sub(lambda found: found[0] if _is_ssh(text, found.start()) else "", _SSH_USER.sub(r"\1@", text))
+
+
+def _is_ssh(text: str, start: int) -> bool:
+    return text[:start].endswith("ssh://")
 
 
 def requirement_files(folder: Path, name: str) -> tuple[str, ...]:
@@ -40,6 +73,8 @@ def read(folder: Path, name: str) -> Requirements:
     """Read the requirements file `name` of the folder and what it includes with `-r` and `-c`; never raises."""
     files: dict[str, None] = {}
     findings: list[Finding] = []
+    lines: list[Line] = []
+    indexes: dict[str, None] = {}
     pending = [name]
     while pending:
         current = pending.pop()
@@ -53,16 +88,31 @@ def read(folder: Path, name: str) -> Requirements:
             message = f"the requirements file cannot be read: {error}"
             findings.append(Finding("requirements-unreadable", message, "save it as UTF-8 text", Where(str(path))))
             continue
+        if without_credentials(text) != text:
+            message = f"{current} holds credentials; they are left out of the bundle"
+            remedy = "write ${NAME} in their place, or keep them in ~/.netrc"
+            findings.append(
+                Finding("credential-in-requirements", message, remedy, Where(str(path)), severity="warning")
+            )
         for number, line in _logical_lines(text):
             where = Where(str(path), number, 1)
-            include = _INCLUDE.match(line)
-            if include:
+            include, index = _INCLUDE.match(line), _INDEX.match(line)
+            if index and _ADDRESS.match(index["url"]):
+                option = _LONG_FORMS.get(index["option"], index["option"])
+                indexes[f"{option} {without_credentials(index['url'])}"] = None
+            elif include:
                 target = include.group("file").strip().strip("\"'")
                 if not _ADDRESS.match(target):
                     pending.extend(_included(folder, path, target, where, findings))
             else:
                 findings.extend(_line(line, where))
-    return Requirements(tuple(files), tuple(findings))
+                lines.append(Line(shown(line, 200).strip('"'), _name(line), where))
+    return Requirements(tuple(files), tuple(findings), tuple(lines), tuple(indexes))
+
+
+def _name(line: str) -> str:
+    found = _NAME.match(line)
+    return canonicalize_name(found[0]) if found else ""
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,120 @@
+"""The lock: every package with its version, where it is installed, its hashes and its licence.
+
+It is a requirements file that pip and uv install as it is, with hashes required.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from packaging.markers import Marker
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from ocrpack.errors import BundleError
+
+LOCK = "requirements.lock"
+_HEAD = "# Every package with its version and hashes, for Python {}; made by ocrpack\n"
+_INPUTS = "# inputs: "
+_LICENCE, _ORIGIN = "# licence: ", "# built from: "
+_LONGEST = 16 << 20
+_HASH = re.compile(r"--hash[= ]sha256:([0-9a-f]{64})\b")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One package of a lock.
+
+    `marker` tells on which machines it is installed, empty for all; `hashes` are SHA-256 in hex, sorted; `url` is where
+    it is fetched from if that is no index; `origin` is what the wheel that the bundle carries was built from.
+    """
+
+    name: str
+    version: str
+    marker: str = ""
+    hashes: tuple[str, ...] = ()
+    url: str = ""
+    origin: str = ""
+    licence: str = ""
+
+    def applies(self, environment: Mapping[str, str]) -> bool:
+        """Tell whether it is installed on a machine with these marker values."""
+        return not self.marker or Marker(self.marker).evaluate(dict(environment))
+
+    @property
+    def text(self) -> str:
+        """The lines of the lock."""
+        head = f"{self.name} @ {self.url}" if self.url else f"{self.name}=={self.version}"
+        head += f" ; {self.marker}" if self.marker else ""
+        notes = [f"{_LICENCE}{self.licence}"] if self.licence else []
+        notes += [f"{_ORIGIN}{self.origin}"] if self.origin else []
+        return "\n".join([*notes, " \\\n    ".join([head, *(f"--hash=sha256:{digest}" for digest in self.hashes)])])
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The pins of a bundle; `inputs` is the digest of what they were made from, `options` name its indexes."""
+
+    python: str
+    inputs: str
+    options: tuple[str, ...]
+    pins: tuple[Pin, ...]
+
+    @cached_property
+    def data(self) -> bytes:
+        """The lock as it stands in the bundle."""
+        head = _HEAD.format(self.python) + f"{_INPUTS}{self.inputs}\n"
+        return (head + "".join(f"{line}\n" for line in [*self.options, *(pin.text for pin in self.pins)])).encode()
+
+
+def parse(data: bytes) -> Lock:
+    """Read a lock.
+
+    Raises:
+        BundleError: it is none, or a package lacks its version or its hash.
+    """
+    notes = dict.fromkeys((_HEAD.partition("{")[0], _INPUTS, _LICENCE, _ORIGIN), "")
+    python, inputs, licence, origin = notes
+    options: list[str] = []
+    pins: list[Pin] = []
+    try:
+        if len(data) > _LONGEST:
+            raise ValueError(f"it has {len(data)} bytes")
+        for line in re.sub(r"[ \t]*\\\r?\n[ \t]*", " ", data.decode()).splitlines():
+            note = next((prefix for prefix in notes if line.startswith(prefix)), None)
+            if note:
+                notes[note] = line.removeprefix(note).strip()
+            elif line.startswith("-"):
+                options.append(line.strip())
+            elif line.strip() and not line.startswith("#"):
+                pins.append(parse_pin(line, notes[licence], notes[origin]))
+                notes[licence] = notes[origin] = ""
+    except (ValueError, InvalidRequirement, RecursionError) as error:
+        raise BundleError(f"{LOCK} is no lock: {error!s:.200}", "make it anew with `ocrpack lock`") from None
+    return Lock(notes[python].partition(";")[0], notes[inputs], tuple(options), tuple(pins))
+
+
+def parse_pin(line: str, licence: str = "", origin: str = "") -> Pin:
+    """Read one requirement with its hashes.
+
+    Raises:
+        ValueError, InvalidRequirement: it is none, or lacks its version or its hash.
+    """
+    wanted = Requirement(line.partition(" --hash")[0].strip())
+    hashes = tuple(sorted(set(_HASH.findall(line))))
+    exact = [one.version for one in wanted.specifier if one.operator == "=="]
+    if not hashes or not (wanted.url or len(exact) == 1):
+        raise ValueError(f"{wanted.name} has no version or no hash")
+    version = exact[0] if exact else _version_in(wanted.url or "")
+    marker = str(wanted.marker) if wanted.marker else ""
+    return Pin(canonicalize_name(wanted.name), version, marker, hashes, wanted.url or "", origin, licence)
+
+
+def _version_in(url: str) -> str:
+    try:
+        return str(parse_wheel_filename(url.partition("#")[0].rpartition("/")[2])[1])
+    except ValueError:  # of a source archive
+        return ""

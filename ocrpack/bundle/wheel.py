@@ -1,0 +1,137 @@
+"""Wheels for the bundle: built where no index has them, else chosen for the machines that are named, and fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from ocrpack.bundle.fetch import FetchError, cache_folder, fetch
+from ocrpack.bundle.index import File, Located, environ
+from ocrpack.bundle.target import Target
+from ocrpack.errors import DescriptorError, Finding, Where
+from ocrpack.shell import CommandError, run
+
+_BUILD_DEADLINE_S = 3600
+_EPOCH = "315532800"
+"""1980-01-01, the oldest date that a ZIP can hold."""
+
+
+def build(requirement: str, folder: Path, on_line: Callable[[str], None], where: Where | None = None) -> Path:
+    """Build the wheel of a git commit, a folder or a source archive, and return it; equal content gives equal bytes.
+
+    Raises:
+        DescriptorError: it cannot be built.
+    """
+    with tempfile.TemporaryDirectory(prefix="ocrpack-wheel-") as name:
+        argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-input", "--disable-pip-version-check",
+                "--wheel-dir", name, requirement.partition(" @ ")[2] or requirement]  # fmt: skip
+        try:
+            run(
+                argv,
+                cwd=folder,
+                env={**environ(), "SOURCE_DATE_EPOCH": _EPOCH},
+                deadline_s=_BUILD_DEADLINE_S,
+                on_line=on_line,
+            )
+            (made,) = Path(name).glob("*.whl")
+        except (CommandError, ValueError) as error:
+            reason = (getattr(error, "tail", "") or str(error)).strip().splitlines()[-1:]
+            text = f"{requirement} cannot be built into a wheel: {' '.join(reason)}"
+            remedy = "name a release of the package, or correct its build"
+            raise DescriptorError(text, remedy, (Finding("wheel-build", text, remedy, where),)) from None
+        return _kept(made)
+
+
+def _kept(made: Path) -> Path:
+    """Write a wheel's files in a canonical way into the cache, and return it there."""
+    cache = cache_folder("wheels")
+    handle, name = tempfile.mkstemp(dir=cache, prefix="building-")
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as wheel, zipfile.ZipFile(made) as source:
+            for entry in sorted(source.infolist(), key=lambda entry: (".dist-info/" in entry.filename, entry.filename)):
+                plain = zipfile.ZipInfo(entry.filename)
+                plain.external_attr = (0o100755 if entry.external_attr >> 16 & 0o100 else 0o100644) << 16
+                wheel.writestr(plain, source.read(entry))
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+        target = cache_folder("wheels", digest) / made.name
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def built_before(sha256: str) -> Path | None:
+    """Return the wheel of that digest that was built here before."""
+    return next(cache_folder("wheels").glob(f"{sha256}/*.whl"), None)
+
+
+def choose(
+    located: Sequence[Located], carried: Sequence[Path], targets: Sequence[Target], on_line: Callable[[str], None]
+) -> tuple[list[File], list[Path]]:
+    """Return the wheels of the index that the machines need, and those that had to be built here from source.
+
+    Raises:
+        DescriptorError: with a finding for each package and machine that no wheel can be had for.
+    """
+    wanted: dict[str, File] = {}
+    built: dict[str, Path] = {}
+    findings: list[Finding] = []
+    for target in targets:
+        for package in located:
+            if not package.pin.applies(target.environment):
+                continue
+            files = {file.name: file for file in package.wheels}
+            best = target.best(files)
+            if best is not None:
+                wanted[best] = files[best]
+                continue
+            with contextlib.suppress(DescriptorError):
+                source = package.source
+                if source is not None and source.sha256 not in built:
+                    built[source.sha256] = build(str(_fetched(source)), Path.cwd(), on_line)
+                if source is not None and target.rank(built[source.sha256].name) is not None:
+                    continue
+            findings.append(_missing(f"{package.pin.name} {package.pin.version}", target, sorted(files)))
+        findings.extend(_missing(path.name, target, [path.name]) for path in carried if target.rank(path.name) is None)
+    if findings:
+        raise DescriptorError(findings[0].message, findings[0].remedy, tuple(findings))
+    return sorted(wanted.values(), key=lambda file: file.name), sorted(built.values())
+
+
+def _missing(what: str, target: Target, files: Sequence[str]) -> Finding:
+    there = sorted({"-".join(str(tag) for tag in sorted(parse_wheel_filename(name)[3], key=str)[:1]) for name in files})
+    text = f"there is no wheel of {what} for {target}"
+    remedy = "name another --python or --platform, or another version in the requirements"
+    return Finding("wheel-missing", text, remedy, None, str(target), ", ".join(there)[:400] or "no wheels at all")
+
+
+def _fetched(file: File) -> Path:
+    """Return a source archive under its own name."""
+    named = cache_folder("sources", file.sha256) / file.name
+    if not named.exists():
+        cached = fetch_file(file)
+        with contextlib.suppress(FileExistsError):
+            named.symlink_to(cached)
+    return named
+
+
+def fetch_file(file: File, progress: Callable[[int], None] = lambda _: None) -> Path:
+    """Return the cached file, fetched first where it is not there.
+
+    Raises:
+        DescriptorError: it cannot be fetched, or is another one.
+    """
+    try:
+        return fetch(file.url, file.sha256, file.size, progress)
+    except FetchError as error:
+        finding = Finding(f"wheel-{error.kind}", error.message, error.remedy, None, error.expected, error.got)
+        raise DescriptorError(error.message, error.remedy, (finding,)) from None
