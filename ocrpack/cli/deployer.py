@@ -35,6 +35,15 @@ MaxRegression = Annotated[
     float | None,
     typer.Option(metavar="CER", min=0, help="Refuse it if a sample's error rate is higher than now by more than that."),
 ]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Use no network: the bundle's own wheels, and weights that are here.")
+]
+AllowedSigners = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Refuse a bundle that none of these signed (man ssh-keygen).")
+]
+WeightsFolder = Annotated[
+    Path | None, typer.Option("--weights", metavar="DIR", help="Where the weights of a thin bundle are.")
+]
 
 
 def deploy(
@@ -46,6 +55,9 @@ def deploy(
     tag_repo: TagRepo = None,
     no_tag: NoTag = False,
     secrets: Annotated[Path | None, typer.Option(metavar="FILE", help="Secrets, NAME=value a line, mode 0600.")] = None,
+    offline: Offline = False,
+    weights: WeightsFolder = None,
+    allowed_signers: AllowedSigners = None,
     installer: Installer = "auto",
     boot_deadline: Annotated[float | None, typer.Option(metavar="SECONDS", min=0.1, help="Time to get ready.")] = None,
     install_deadline: InstallDeadline = 1800,
@@ -69,7 +81,7 @@ def deploy(
     place = find_root(root)
     options = preflight.Options(
         host, port, any_port, tag_repo, not no_tag, installer, boot_deadline, install_deadline, lock_wait, secrets,
-        keep, Care(observe, max_regression, stop_first),
+        keep, offline, weights, allowed_signers, care=Care(observe, max_regression, stop_first),
     )  # fmt: skip
     if dry_run:
         preflight.require_port(options)
@@ -133,7 +145,7 @@ def rollback(
 
 
 def _show_plan(plan: Plan, as_json: bool) -> None:
-    ready = "reused" if plan.environment_ready else "to be made"
+    ready = "reused" if plan.environment_ready else "to be made" + (", without a network" if plan.offline else "")
     facts = {
         "name": plan.manifest.name,
         "version": plan.manifest.version,
@@ -143,6 +155,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
         "environment": f"{plan.environment_key} ({ready})",
         "address": f"{plan.host}:{plan.port}",
         "samples": len(plan.descriptor.samples),
+        "signer": plan.signer,
         "tag_repository": str(plan.ledger.path) if plan.ledger else None,
     }
     if as_json:
@@ -169,6 +182,8 @@ def _show_deployed(deployed: Deployed, as_json: bool, quiet: bool) -> None:
     for one in deployed.proof.comparison:
         console.say(f"  before  {_compared(one)}", quiet=quiet)
     console.say(f"  tag     {deployed.tag or 'none'}", quiet=quiet)
+    if deployed.signer:
+        console.say(f"  signed  by {deployed.signer}", quiet=quiet)
     console.say(f"  logs    ocrpack logs {deployed.name}", quiet=quiet)
 
 
@@ -183,6 +198,7 @@ def verify(
     target: Annotated[
         str | None, typer.Argument(metavar="[BUNDLE|NAME]", help="A bundle file, or a deployment.")
     ] = None,
+    allowed_signers: AllowedSigners = None,
     root: RootFolder = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -193,7 +209,7 @@ def verify(
     """
     answer: dict[str, Any]
     if target is not None and (target.endswith(".zip") or Path(target).is_file()):
-        what, answer = _verify_bundle(Path(target), quiet or json)
+        what, answer = _verify_bundle(Path(target), allowed_signers, quiet or json)
     else:
         what, answer = _verify_deployment(find_root(root), target)
     if json:
@@ -202,9 +218,10 @@ def verify(
         console.result(f"{what} is sound")
 
 
-def _verify_bundle(path: Path, quiet: bool) -> tuple[str, dict[str, Any]]:
-    from ocrpack.bundle import Archive
+def _verify_bundle(path: Path, allowed: Path | None, quiet: bool) -> tuple[str, dict[str, Any]]:
+    from ocrpack.bundle import Archive, verify_signature
 
+    signer = None
     try:
         with Archive(path) as archive, console.Progress(quiet=quiet).shown() as progress:
             progress.doing("verify")
@@ -213,10 +230,12 @@ def _verify_bundle(path: Path, quiet: bool) -> tuple[str, dict[str, Any]]:
             if findings:
                 raise BundleError(f"{path} is corrupt: {findings[0].message}", findings[0].remedy, findings)
             manifest = archive.manifest
+            if allowed is not None:
+                signer = verify_signature(path.name, manifest.digest, archive.signature(), allowed)
             archive.descriptor()
     except OcrpackError as error:
         raise _with_answer(error, {"ok": False, "findings": error.as_dict()["findings"]}) from error
-    facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+    facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest, "signer": signer}
     return str(path), {"ok": True, **facts, "findings": []}
 
 

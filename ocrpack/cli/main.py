@@ -15,7 +15,7 @@ from typing import Annotated, cast
 import typer
 
 from ocrpack import __version__
-from ocrpack.cli import console, deployer, machine, operator, packager
+from ocrpack.cli import bundler, console, deployer, machine, operator, packager
 from ocrpack.errors import InterruptedByUserError, OcrpackError, PreflightError, UsageError
 
 _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -28,7 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Packager: validate, build. Deployer: doctor, deploy, verify, status, logs, rollback, service. "
+    epilog="Packager: init, validate, lock, build, inspect, diff. "
+    "Deployer: doctor, deploy, verify, status, logs, rollback, service. "
     "Exit codes: 0 done, 1 unexpected fault, 2 usage, 10 descriptor, 11 bundle, 12 preflight, 13 environment, 14 boot, "
     "15 smoke, 16 locked, 17 conflict, 18 verify, 19 not found, 130 interrupted.",
 )
@@ -50,6 +51,7 @@ def options(
 
 
 packager.add_to(app)
+bundler.add_to(app)
 deployer.add_to(app)
 operator.add_to(app)
 machine.add_to(app)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrpack import __version__
-from ocrpack.deploy import environment, machine, service
+from ocrpack.bundle import find_uv
+from ocrpack.deploy import machine, service
 from ocrpack.deploy.machine import MIB
 from ocrpack.deploy.root import Root
 from ocrpack.errors import Finding, Severity, Where
@@ -73,14 +74,14 @@ def _python(_: Root) -> Part:
     except CommandError:
         text = "this Python cannot make environments without uv: it lacks venv or ensurepip"
         remedy = "Debian, Ubuntu: `apt-get install python3-venv`; with uv it is not needed"
-        severity: Severity = "warning" if environment.find_uv() else "error"
+        severity: Severity = "warning" if find_uv() else "error"
         found.append(Finding("venv", text, remedy, severity=severity))
     version = platform.python_version()
     return _part("python", f"{version} ({sys.executable})", found, python=version, ocrpack=__version__)
 
 
 def _installer(_: Root) -> Part:
-    uv = environment.find_uv()
+    uv = find_uv()
     try:
         version = run([uv, "--version"]).stdout.split()[1] if uv else None
         text, remedy = "uv is not installed: pip is used, which is slower", "`pip install uv`"

@@ -9,16 +9,29 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 
+from ocrpack.bundle import (
+    LOCK,
+    MANIFEST,
+    WHEELS,
+    Entry,
+    Lock,
+    environ,
+    find_uv,
+    parse_lock,
+    parse_manifest,
+    this_machine,
+)
 from ocrpack.deploy.root import Root, remove_tree, write_durably
-from ocrpack.errors import EnvironmentSetupError, Finding, PreflightError, Where
+from ocrpack.errors import BundleError, EnvironmentSetupError, Finding, PreflightError, Where
 from ocrpack.journal import timestamp
 from ocrpack.shell import CommandError, run
 
@@ -28,20 +41,6 @@ _PROBE = (
     "import json,platform,sys,sysconfig;print(json.dumps([platform.python_version(),"
     "sysconfig.get_platform(),sys.implementation.cache_tag,sys._base_executable]))"
 )
-_FIND_MISSING = """
-import importlib.util, json, sys
-sys.path.insert(0, sys.argv[1])
-missing = []
-for name in json.loads(sys.argv[2]):
-    try:
-        found = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        found = None
-    if found is None:
-        missing.append(name)
-print(json.dumps(missing))
-"""
-
 _CHECK_FILES = """
 import importlib.metadata, os, sys
 for package in importlib.metadata.distributions():
@@ -84,8 +83,10 @@ class Environment:
         return self.folder / "pycache"
 
 
-def find_python(specifier: str, uv: Path | None) -> Python:
+def find_python(specifier: str, uv: Path | None, suits: Callable[[Python], bool] = lambda python: True) -> Python:
     """Return an interpreter of this machine that meets a PEP 440 specifier, ocrpack's own if it does.
+
+    One that `suits` goes before one that does not.
 
     Raises:
         PreflightError: there is none; the remedy names how to get one.
@@ -97,7 +98,8 @@ def find_python(specifier: str, uv: Path | None) -> Python:
         sysconfig.get_platform(),
         sys.implementation.cache_tag or "python",
     )
-    if wanted.contains(own.version, prereleases=True):
+    meeting = [own] if wanted.contains(own.version, prereleases=True) else []
+    if meeting and suits(own):
         return own
     seen = [own.version]
     for candidate in _candidates(specifier, uv):
@@ -106,9 +108,14 @@ def find_python(specifier: str, uv: Path | None) -> Python:
         except CommandError:
             continue
         version, platform, tag, base = json.loads(answer)
+        found = Python(Path(base), version, platform, tag)
         if wanted.contains(version, prereleases=True):
-            return Python(Path(base), version, platform, tag)
+            if suits(found):
+                return found
+            meeting.append(found)
         seen.append(version)
+    if meeting:
+        return meeting[0]
     minor = next((f"3.{number}" for number in range(20, 7, -1) if wanted.contains(f"3.{number}.5")), specifier)
     raise PreflightError(
         f"no Python {specifier} on this machine (found {', '.join(sorted(set(seen)))})",
@@ -129,17 +136,6 @@ def _candidates(specifier: str, uv: Path | None) -> Iterator[Path]:
     yield from sorted(pyenv.glob("versions/3.*/bin/python3"), reverse=True)
 
 
-def find_uv() -> Path | None:
-    """Return the uv program that came with ocrpack, or one on PATH."""
-    try:
-        import uv
-
-        return Path(uv.find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-        return Path(found) if found else None
-
-
 def choose_installer(installer: Installer) -> Path | None:
     """Return uv's path, or None for venv and pip.
 
@@ -152,12 +148,36 @@ def choose_installer(installer: Installer) -> Path | None:
     return uv
 
 
-def key(requirements: Mapping[str, bytes], python: Python) -> str:
-    """Return the name of the environment for these requirement files on this Python and platform."""
-    digest = hashlib.sha256()
-    for name, content in sorted(requirements.items()):
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+def key(lock: Lock, python: Python) -> str:
+    """Return the name of the environment for this lock on this Python and platform."""
+    digest = hashlib.sha256("\n".join(replace(pin, licence="").text for pin in lock.pins).encode())
     return f"{digest.hexdigest()[:16]}-{python.tag}-{python.version}-{python.platform}"
+
+
+def lock_of(release: Path) -> Lock:
+    """Return the lock of an unpacked release.
+
+    Raises:
+        EnvironmentSetupError: it is missing or damaged.
+    """
+    try:
+        return parse_lock((release / LOCK).read_bytes())
+    except (OSError, BundleError) as error:
+        raise EnvironmentSetupError(f"{release / LOCK} cannot be read: {error}", "deploy the bundle again") from None
+
+
+def carries_all(release: Path, lock: Lock, python: Python) -> bool:
+    """Tell whether a release carries the wheels of all packages that this machine needs."""
+    try:
+        entries = parse_manifest((release / MANIFEST).read_bytes()).having("wheel")
+    except (OSError, BundleError):
+        return False
+    return not this_machine(python.version).missing(lock, wheel_digests(entries))
+
+
+def wheel_digests(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return the SHA-256 of carried wheels by their file names."""
+    return {entry.path.rpartition("/")[2]: entry.sha256 for entry in entries}
 
 
 def find(root: Root, name: str) -> Environment | None:
@@ -195,16 +215,17 @@ def ensure(
     root: Root,
     name: str,
     release: Path,
-    requirement_files: list[str],
     python: Python,
     uv: Path | None,
     *,
+    offline: bool,
     deadline_s: float,
     on_line: Callable[[str], None],
 ) -> tuple[Environment, bool]:
     """Return the environment of that key, and whether this call made it.
 
-    It counts as whole once its ready mark is written, so that an interrupted install is started over.
+    Every package is installed with its hash required; with `offline`, from the wheels in the release alone, without a
+    socket. It counts as whole once its ready mark is written, so that an interrupted install is started over.
 
     Raises:
         EnvironmentSetupError: the installer failed or did not end within the deadline; its last lines are in the error.
@@ -216,12 +237,13 @@ def ensure(
             return whole, False
         remove_tree(folder)
         try:
-            _install(folder, release, requirement_files, python, uv, deadline_s, on_line)
+            _install(folder, release, python, uv, offline, deadline_s, on_line)
         except CommandError as error:
             remove_tree(folder)
+            remedy = "check the network and the package index of this machine, or build with --wheels"
             raise EnvironmentSetupError(
                 f"the requirements could not be installed: {error.message}\n{error.tail.rstrip()}",
-                "correct requirements.txt, or check the network and the package index of this machine",
+                "get the bundle again" if offline else remedy,
             ) from None
         except BaseException:
             remove_tree(folder)
@@ -234,30 +256,44 @@ def ensure(
 def _install(
     folder: Path,
     release: Path,
-    requirement_files: list[str],
     python: Python,
     uv: Path | None,
+    offline: bool,
     deadline_s: float,
     on_line: Callable[[str], None],
 ) -> None:
     begin = time.monotonic()
-    files = [word for name in requirement_files for word in ("-r", str(release / name))]
     own_python = folder / "bin" / "python"
-    if uv is not None:
-        commands: list[list[str | Path]] = [
-            [uv, "venv", "--no-project", "--quiet", "--python", python.executable, folder],
-            [uv, "pip", "install", "--python", own_python, *files],
-            [uv, "pip", "check", "--python", own_python],
-        ]
-    else:
-        commands = [
-            [python.executable, "-m", "venv", folder],
-            [own_python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *files],
-            [own_python, "-m", "pip", "check"],
-        ]
-    for command in commands:
-        left = max(1.0, deadline_s - (time.monotonic() - begin))
-        run(command, cwd=release, deadline_s=left, on_line=on_line)
+    with tempfile.TemporaryDirectory(prefix="ocrpack-lock-") as place:
+        wanted = Path(place, LOCK)
+        wanted.write_bytes(_to_install(lock_of(release), offline))
+        words: list[str | Path] = ["--require-hashes", "-r", wanted]
+        if (release / WHEELS).is_dir():
+            words += ["--find-links", release / WHEELS]
+        if offline:
+            words += ["--no-index"]
+        if uv is not None:
+            commands: list[list[str | Path]] = [
+                [uv, "venv", "--no-project", "--quiet", "--python", python.executable, folder],
+                [uv, "pip", "install", "--python", own_python, *(["--offline"] if offline else []), *words],
+                [uv, "pip", "check", "--python", own_python],
+            ]
+        else:
+            commands = [
+                [python.executable, "-m", "venv", folder],
+                [own_python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *words],
+                [own_python, "-m", "pip", "check"],
+            ]
+        for command in commands:
+            left = max(1.0, deadline_s - (time.monotonic() - begin))
+            run(command, cwd=release, env=environ(), deadline_s=left, on_line=on_line)
+
+
+def _to_install(lock: Lock, offline: bool) -> bytes:
+    """Return the lock for the installer; offline, without the places that it names on the network."""
+    if offline:
+        lock = replace(lock, options=(), pins=tuple(replace(pin, url="") for pin in lock.pins))
+    return lock.data
 
 
 @contextlib.contextmanager
@@ -281,24 +317,6 @@ def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def missing_modules(environment: Environment, release: Path, modules: list[str]) -> list[Finding]:
-    """Look up modules in an environment and the release; return a finding for each that is in neither."""
-    argv = [environment.python, "-I", "-B", "-c", _FIND_MISSING, release, json.dumps(modules)]
-    try:
-        missing = json.loads(run(argv, cwd=release, deadline_s=60).stdout)
-    except (CommandError, ValueError) as error:
-        raise EnvironmentSetupError(f"the app's imports cannot be looked up: {error}", "deploy again") from None
-    return [
-        Finding(
-            "module-missing",
-            f"the app imports {module}, and no requirement brought it",
-            "add the package that has it to requirements.txt and build again",
-            Where(str(release)),
-        )
-        for module in missing
-    ]
 
 
 def prune(root: Root, used: set[str]) -> list[str]:

@@ -34,6 +34,7 @@ class Hooks:
     journal: Journal
     url: str
     previous: str | None
+    wanted: bool = True
 
     def run(self, kind: Kind, folder: Path, programs: Path | None = None, error: str = "") -> None:
         """Run the hooks of one kind, one after the other, with their output in the journal.
@@ -41,6 +42,8 @@ class Hooks:
         Raises:
             PreflightError: one failed, or did not end within the descriptor's `hooks.seconds`.
         """
+        if not self.wanted:
+            return
         env = {**os.environ, **self._told(kind, error)}
         if programs is not None:
             env["PATH"] = f"{programs}{os.pathsep}{env.get('PATH', os.defpath)}"

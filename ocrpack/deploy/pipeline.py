@@ -8,6 +8,7 @@ deploy of a release that is there already.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from ocrpack import journal as log
 from ocrpack.bundle import Archive, Manifest
-from ocrpack.deploy import control, environment, lock, preflight, process, release, revision
+from ocrpack.deploy import control, environment, lock, modules, preflight, process, release, revision
 from ocrpack.deploy.hook import Hooks, Kind
 from ocrpack.deploy.preflight import Options, Plan
 from ocrpack.deploy.recover import me, prune, recover, restore_service
@@ -60,6 +61,7 @@ class Deployed:
     previous: str | None
     url: str
     tag: str | None
+    signer: str | None
     phases: tuple[tuple[str, float], ...]
     proof: Proof
     warnings: tuple[Finding, ...]
@@ -95,7 +97,7 @@ def deploy(bundle: Path, root: Root, options: Options, listener: Listener) -> De
                 preflight.refuse_other_content(deployment, manifest)
                 recover(root, deployment, journal)
                 previous = deployment.current
-                hooks = Hooks(root, plan.descriptor, plan.release, journal, plan.url, previous)
+                hooks = Hooks(root, plan.descriptor, plan.release, journal, plan.url, previous, options.hooks)
                 target, proof = _bring_up(archive, root, plan, options, journal, listener, hooks)
                 warnings = [*plan.warnings]
                 tag = _finish(root, target, plan.ledger, proof, options.keep, journal, warnings)
@@ -197,9 +199,9 @@ def _environment_again(root: Root, target: Target, options: Options, journal: Jo
     if environment.find(root, key) is None:
         uv = environment.choose_installer(options.installer)
         python = environment.find_python(descriptor.python, uv)
-        files = preflight.requirement_files(descriptor)
+        offline = environment.carries_all(target.folder, environment.lock_of(target.folder), python)
         environment.ensure(
-            root, key, target.folder, files, python, uv,
+            root, key, target.folder, python, uv, offline=offline,
             deadline_s=options.install_seconds, on_line=_installer_output(journal),
         )  # fmt: skip
 
@@ -234,7 +236,7 @@ def _deployed(
 ) -> Deployed:
     record = target.record
     return Deployed(
-        target.deployment.name, record.version, record.digest, target.release, previous, target.url, tag,
+        target.deployment.name, record.version, record.digest, target.release, previous, target.url, tag, record.signer,
         tuple(phases.items()), proof, tuple(warnings),
     )  # fmt: skip
 
@@ -249,7 +251,7 @@ def _bring_up(
         try:
             with journal.phase("unpack"):
                 listener.total(plan.manifest.total_bytes)
-                folder, made_here = release.unpack(archive, root, deployment, listener.progress)
+                folder, made_here = release.unpack(archive, root, deployment, plan.supply, listener.progress)
             with journal.phase("environment"):
                 made = _ensure_environment(root, plan, options, folder, journal, thorough=not made_here)
             hooks.run("pre_deploy", folder, made.programs)
@@ -301,11 +303,15 @@ def _ensure_environment(
     if thorough:
         environment.discard_if_damaged(root, plan.environment_key)
     made, fresh = environment.ensure(
-        root, plan.environment_key, folder, preflight.requirement_files(plan.descriptor), plan.python, plan.uv,
+        root, plan.environment_key, folder, plan.python, plan.uv, offline=plan.offline,
         deadline_s=options.install_seconds, on_line=_installer_output(journal),
     )  # fmt: skip
-    journal.write("note", ("made " if fresh else "reused ") + made.folder.name, phase="environment")
-    missing = environment.missing_modules(made, folder, required_modules(folder, _modules(plan.manifest)))
+    source = " from the bundle's wheels" if fresh and plan.offline else ""
+    journal.write("note", f"{'made' if fresh else 'reused'} {made.folder.name}{source}", phase="environment")
+    missing = modules.check(
+        made, folder, required_modules(folder, _modules(plan.manifest)), {**os.environ, **plan.descriptor.env},
+        options.boot_seconds or plan.descriptor.app.boot_seconds,
+    )  # fmt: skip
     if missing:
         raise EnvironmentSetupError(missing[0].message, missing[0].remedy, tuple(missing))
     return made
@@ -380,6 +386,7 @@ def as_json(deployed: Deployed) -> dict[str, Any]:
         "previous": deployed.previous,
         "url": deployed.url,
         "tag": deployed.tag,
+        "signer": deployed.signer,
         "phases": [{"name": name, "seconds": seconds} for name, seconds in deployed.phases],
         "samples": [sample.as_dict() for sample in deployed.proof.samples],
         "comparison": [one.as_dict() for one in deployed.proof.comparison],

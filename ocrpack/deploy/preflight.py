@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ocrpack.bundle import SERVER_REQUIREMENTS, Archive, Manifest
-from ocrpack.deploy import control, environment, look, machine, revision, secret
+from ocrpack.bundle import LOCK, Archive, Manifest, Pin, parse_lock, this_machine
+from ocrpack.deploy import control, environment, look, machine, release, revision, secret, supply
 from ocrpack.deploy.environment import Installer, Python
 from ocrpack.deploy.generation import left_running, lingers
 from ocrpack.deploy.machine import MIB
 from ocrpack.deploy.probe import Address
 from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
+from ocrpack.deploy.supply import Supply
 from ocrpack.deploy.switch import Care, Target
 from ocrpack.descriptor import Descriptor
 from ocrpack.errors import ConflictError, Finding, PreflightError, UsageError, Where
@@ -45,6 +46,10 @@ class Options:
     lock_wait_s: float = 0
     secrets_file: Path | None = None
     keep: int = 5
+    offline: bool = False
+    weights: Path | None = None
+    allowed_signers: Path | None = None
+    hooks: bool = True
     care: Care = field(default_factory=Care)
 
 
@@ -59,6 +64,9 @@ class Plan:
     uv: Path | None
     environment_key: str
     environment_ready: bool
+    offline: bool
+    signer: str | None
+    supply: Supply
     host: str
     port: int
     secrets: dict[str, str]
@@ -96,28 +104,25 @@ class Plan:
         )
         record = Record(
             self.manifest.version, self.manifest.digest, self.environment_key, timestamp(), launch,
-            ledger=str(self.ledger.path) if self.ledger else None,
+            ledger=str(self.ledger.path) if self.ledger else None, signer=self.signer,
         )  # fmt: skip
         return Target(self.deployment, self.release, self.descriptor, record, self.host, self.port, self.secrets)
-
-
-def requirement_files(descriptor: Descriptor) -> list[str]:
-    """Return the files to install, in the release folder."""
-    return [descriptor.requirements, SERVER_REQUIREMENTS]
 
 
 def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     """Check the machine against the bundle and return what a deploy will do; nothing is changed.
 
     Raises:
-        BundleError: the bundle's descriptor is unsound.
+        BundleError: the bundle's descriptor is unsound, or its signature is not one that is asked for.
         ConflictError: the version is deployed or tagged with other content.
         PreflightError: with every finding at once.
     """
     if sys.platform == "win32":
         raise PreflightError("deploy runs on Linux and macOS", "follow SETUP.md in the bundle, or deploy inside WSL")
     manifest = archive.manifest
+    signer = supply.signer(archive, root, options.allowed_signers)
     descriptor = archive.descriptor()
+    lock = parse_lock(archive.read(LOCK))
     deployment = root.deployment(descriptor.name)
     state = deployment.load_state()
     refuse_other_content(deployment, manifest)
@@ -128,18 +133,29 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
 
     problems: list[PreflightError] = []
     uv = _collect(problems, lambda: environment.choose_installer(options.installer))
-    python = _collect(problems, lambda: environment.find_python(descriptor.python, uv))
+    carried = environment.wheel_digests(manifest.having("wheel"))
+
+    def lacking(python: Python) -> list[Pin]:
+        return this_machine(python.version).missing(lock, carried)
+
+    python = _collect(
+        problems, lambda: environment.find_python(descriptor.python, uv, lambda one: not carried or not lacking(one))
+    )
     address = _collect(problems, lambda: _address(deployment, state, descriptor, options))
     values = _collect(
         problems, lambda: secret.gather(descriptor.secrets, deployment.secrets, options.secrets_file, os.environ)
     )
-    key, ready = "", False
+    key, ready, lacks = "", False, []
     if python is not None:
-        wanted = {entry.path: archive.read(entry.path) for entry in manifest.having("requirements")}
-        key = environment.key(wanted, python)
+        key = environment.key(lock, python)
         ready = environment.find(root, key) is not None
+        lacks = lacking(python)
     findings = [*_system(descriptor), *_resources(descriptor, manifest, root, deployment, ready)]
     findings += _memory(descriptor, deployment, stop_first=options.care.stop_first)
+    if options.offline and not ready and python is not None:
+        findings += [supply.no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
+    weights = supply.find(archive, root, descriptor, options.weights, fetches=not options.offline)
+    findings += weights.findings
     errors = [finding for finding in findings if finding.severity == "error"]
     for problem in problems:
         own = Finding("preflight", problem.message, problem.remedy)
@@ -148,7 +164,10 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         raise _all_of(errors)
     host, port, moved = address
     warnings = tuple(finding for finding in findings if finding.severity != "error") + moved
-    return Plan(manifest, descriptor, deployment, python, uv, key, ready, host, port, values, ledger, warnings)
+    return Plan(
+        manifest, descriptor, deployment, python, uv, key, ready, options.offline or not lacks, signer, weights, host,
+        port, values, ledger, warnings,
+    )  # fmt: skip
 
 
 def _all_of(errors: list[Finding]) -> PreflightError:
@@ -263,7 +282,7 @@ def _resources(
     yield from machine.writable(deployment.folder)
     yield from machine.foreign(deployment.folder)
     yield from machine.clock([deployment.deploy_log])
-    stored = {entry.sha256 for entry in manifest.having("weights") if (root.blobs / entry.sha256).exists()}
+    stored = {entry.sha256 for entry in release.shared(manifest) if (root.blobs / entry.sha256).exists()}
     size = sum(entry.size for entry in manifest.files if entry.sha256 not in stored) + _SPARE_BYTES
     size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * MIB
     yield from machine.disk(deployment.folder, size, "free some space: `ocrpack status` and `ocrpack remove` help")

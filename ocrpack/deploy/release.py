@@ -16,18 +16,24 @@ from ocrpack.errors import BundleError, Finding, Where
 _FILE_MODE, _FOLDER_MODE = 0o444, 0o555
 _UNPROVEN = ".unproven-"
 _FAILURES_KEPT = 3
+_SHARED = ("weights", "wheel", "tool")
+Supply = Callable[[Entry], Path]
 _UNPACKED_REMEDY = "deploy the bundle again"
 
 
-def unpack(archive: Archive, root: Root, deployment: Deployment, progress: Callable[[int], None]) -> tuple[Path, bool]:
+def unpack(
+    archive: Archive, root: Root, deployment: Deployment, supply: Supply, progress: Callable[[int], None]
+) -> tuple[Path, bool]:
     """Unpack a bundle and return its release folder, and whether this call made it.
 
-    Weights are stored once in the root, by digest, and hard-linked. A release that is there already stays as it
-    is if it is sound, and is set aside if not; the bundle is checked all the same. A new release bears a mark
-    beside it until `approve` takes that away.
+    Weights and wheels are stored once in the root, by digest, and hard-linked: those that are here already are not
+    read from the bundle again, and `supply` finds the file of weights that a thin bundle left out. A release that is
+    there already stays as it is if it is sound, and is set aside if not; the bundle is checked all the same. A new
+    release bears a mark beside it until `approve` takes that away.
 
     Raises:
         BundleError: a file is not what the manifest says; nothing of the bundle stays behind.
+        PreflightError: weights cannot be had; nothing of the bundle stays behind.
         OSError: the disk is full or the folder cannot be written; nothing of the bundle stays behind.
     """
     name = archive.manifest.release
@@ -41,7 +47,7 @@ def unpack(archive: Archive, root: Root, deployment: Deployment, progress: Calla
     staging = deployment.releases / f"{STAGING}{name}"
     remove_tree(staging)
     try:
-        _write_files(archive, root, staging, progress)
+        _write_files(archive, root, staging, supply, progress)
         if replaced:
             quarantine(deployment, name, "", "its files were altered; the bundle was unpacked anew")
         else:
@@ -59,7 +65,7 @@ def approve(deployment: Deployment, name: str) -> None:
     (deployment.releases / f"{_UNPROVEN}{name}").unlink(missing_ok=True)
 
 
-def _write_files(archive: Archive, root: Root, staging: Path, progress: Callable[[int], None]) -> None:
+def _write_files(archive: Archive, root: Root, staging: Path, supply: Supply, progress: Callable[[int], None]) -> None:
     staging.mkdir()
     folders = {staging}
     files = [staging / MANIFEST]
@@ -70,10 +76,10 @@ def _write_files(archive: Archive, root: Root, staging: Path, progress: Callable
             if target.parent not in folders:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 folders.update(parent for parent in target.parents if parent.is_relative_to(staging))
-            if entry.role == "weights":
-                _link_blob(archive, entry, root, target, hasher, progress)
+            if entry.role in _SHARED:
+                _link_blob(archive, entry, root, target, supply, hasher, progress)
             else:
-                _write(archive, entry, target, hasher, progress)
+                _write(archive, entry, target, supply, hasher, progress)
             files.append(target)
     for file in files:
         file.chmod(_FILE_MODE)
@@ -83,15 +89,32 @@ def _write_files(archive: Archive, root: Root, staging: Path, progress: Callable
         folder.chmod(_FOLDER_MODE)
 
 
-def _write(archive: Archive, entry: Entry, target: Path, hasher: Hasher, progress: Callable[[int], None]) -> None:
+def _write(
+    archive: Archive, entry: Entry, target: Path, supply: Supply, hasher: Hasher, progress: Callable[[int], None]
+) -> None:
     with target.open("xb", buffering=0) as file:
-        _refuse(archive, archive.copy(entry, file, hasher, progress))
+        if entry not in archive.absent:
+            _refuse(archive, archive.copy(entry, file, hasher, progress))
+            return
+        source = supply(entry)
+        with source.open("rb", buffering=0) as given:
+            found = hasher.copy(given, file, entry.size + 1, progress)
+    if found.sha256 != entry.sha256:
+        text, expected = f"{source} is not the {entry.path} of this bundle", f"SHA-256 {entry.sha256}"
+        finding = Finding("digest", text, "get the declared file", Where(str(source)), expected, found.sha256)
+        raise BundleError(text, finding.remedy, (finding,))
 
 
 def _link_blob(
-    archive: Archive, entry: Entry, root: Root, target: Path, hasher: Hasher, progress: Callable[[int], None]
+    archive: Archive,
+    entry: Entry,
+    root: Root,
+    target: Path,
+    supply: Supply,
+    hasher: Hasher,
+    progress: Callable[[int], None],
 ) -> None:
-    """Link a release's weights to the blob of their digest, which is written first where there is none.
+    """Link a release's file to the blob of its digest, which is written first where there is none.
 
     The link comes before the blob's name, so that no other command can take the blob for unused.
     """
@@ -99,13 +122,13 @@ def _link_blob(
     with contextlib.suppress(FileNotFoundError):
         if blob.stat().st_size == entry.size:
             os.link(blob, target)
-            _refuse(archive, archive.copy(entry, None, hasher, progress))
+            progress(entry.size)
             return
     root.blobs.mkdir(parents=True, exist_ok=True)
     partial = root.blobs / f"{STAGING}{archive.manifest.name}-{entry.sha256}"
     partial.unlink(missing_ok=True)
     try:
-        _write(archive, entry, partial, hasher, progress)
+        _write(archive, entry, partial, supply, hasher, progress)
         try:
             os.link(partial, target)
         except OSError:  # a file system without hard links, or one that allows no more of them
@@ -118,15 +141,20 @@ def _link_blob(
 
 
 def _drop_rotten_blobs(root: Root, manifest: Manifest) -> None:
-    """Remove the blobs of these weights that are not what their names say, so that they are written anew."""
+    """Remove the blobs of these files that are not what their names say, so that they are written anew."""
     with Hasher() as hasher:
-        for entry in manifest.having("weights"):
+        for entry in shared(manifest):
             blob = root.blobs / entry.sha256
             with contextlib.suppress(FileNotFoundError):
                 with blob.open("rb", buffering=0) as file:
                     found = hasher.copy(file, None, entry.size + 1)
                 if found.sha256 != entry.sha256:
                     blob.unlink()
+
+
+def shared(manifest: Manifest) -> list[Entry]:
+    """Return the files that the root keeps once for all releases."""
+    return [entry for entry in manifest.files if entry.role in _SHARED]
 
 
 def _refuse(archive: Archive, findings: list[Finding]) -> None:

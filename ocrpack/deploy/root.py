@@ -1,7 +1,8 @@
 """The folders that ocrpack owns on a target, a deployment's desired state, and how it is changed durably.
 
 Layout below the root: `environments/KEY`, `blobs/sha256/..`, `ledger` (the git repository for tags where there is no
-other), `hooks`, and `apps/NAME/{releases,current,failed,run,logs,state.json,lock,secrets.env,service.json,back,undo}`.
+other), `hooks`, `allowed_signers`, and
+`apps/NAME/{releases,current,failed,run,logs,state.json,lock,secrets.env,service.json,back,undo}`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Record:
     samples: tuple[dict[str, Any], ...] = ()
     ledger: str | None = None
     """The git repository that its version is tagged in."""
+    signer: str | None = None
+    """Who signed its bundle, where that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -261,8 +264,13 @@ class Root:
 
     @property
     def blobs(self) -> Path:
-        """Weights by SHA-256, hard-linked into releases."""
+        """Weights and wheels by SHA-256, hard-linked into releases."""
         return self.path / "blobs" / "sha256"
+
+    @property
+    def allowed_signers(self) -> Path:
+        """Who may sign bundles for this machine; where it exists, every bundle must be signed."""
+        return self.path / "allowed_signers"
 
     @property
     def ledger(self) -> Path:
