@@ -85,6 +85,10 @@ $(VENV)/.faults: $(VENV)/.dev
 faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under load; writes docs/reliability.md
 	@$(PYTEST) -m faults --reliability docs/reliability.md tests/faults
 
+.PHONY: security
+security: $(VENV)/.dev ## write the table of hostile archives and their refusals in docs/security.md
+	@$(PYTEST) --security -k table tests/hostile
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## kill processes at random for CHAOS_SECONDS, with CHAOS_SEED
 	@$(BIN)/python -m pytest -s -m chaos tests/faults

@@ -30,8 +30,10 @@ FLOORS = {
 """What each part may import of the others; `__init__` stands for the version alone."""
 STAGES = [
     "process", "machine", "root", "unit_file", "service", "lock", "instance_log", "gate", "release", "environment",
+    "modules", "supply",
     "secret", "generation", "probe", "fleet", "supervisor", "control", "look", "check", "revision", "trial", "switch",
-    "recover", "preflight", "hook", "pipeline", "operate", "reboot", "doctor",
+    "recover", "preflight", "hook", "pipeline", "operate", "measure", "reboot",
+    "doctor",
 ]  # fmt: skip
 """The stages of a deploy: each may import those before it."""
 APP_MAY = {
@@ -46,6 +48,8 @@ APP_MAY = {
     "numpy",
     "waitress",
 }
+RUN_BY_THEMSELVES = {"gate", "supervisor", "instance_log", "launcher"}
+LAUNCHER = "ocrpack.bundle.launcher"
 GATE_MAY = {"gunicorn", "uvicorn", "uvicorn_worker", "aiohttp"}
 
 
@@ -144,12 +148,17 @@ def test_the_gate_needs_the_standard_library_and_its_server():
         assert name.split(".")[0] in sys.stdlib_module_names | GATE_MAY, name
 
 
+def test_the_launcher_needs_the_standard_library():
+    for name in _imports(PACKAGE / "bundle" / "launcher.py"):
+        assert name.split(".")[0] in sys.stdlib_module_names, name
+
+
 def test_only_the_shell_starts_processes():
     starters = ("subprocess", "multiprocessing", "pty")
     for file in FILES:
         found = {name for name in _imports(file) if name.split(".")[0] in starters}
         text = file.read_text("utf-8")
-        if _name(file) == "ocrpack.shell":
+        if _name(file) in {"ocrpack.shell", LAUNCHER}:
             continue
         if _name(file) == "ocrpack.deploy.process":
             assert found <= {"subprocess"}
@@ -167,7 +176,12 @@ def test_only_the_console_prints():
         if _name(file) != "ocrpack.cli.console" and not _name(file).startswith("ocrpack.app"):
             assert not prints, f"{file}:{prints}"
         exits = [node.lineno for node in calls if ast.unparse(node.func) in {"sys.exit", "exit", "quit"}]
-        if _part(_name(file)) not in {"cli", "app"} and file.stem not in {"gate", "supervisor", "instance_log"}:
+        if _part(_name(file)) not in {"cli", "app"} and file.stem not in {
+            "gate",
+            "supervisor",
+            "instance_log",
+            "launcher",
+        }:
             assert not exits, f"{file}:{exits}: raise in the library, exit in cli"
 
 

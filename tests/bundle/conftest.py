@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.bundle import Archive, BuildListener, build
+from ocrpack.bundle import Archive, BuildListener, BuildOptions, build
 from tests.conftest import MINI_APP
 
 TRAINED = (24).to_bytes(4, "little") + bytes(range(200)) * 4
@@ -42,12 +42,12 @@ class Maker:
         (folder / "descriptor.json").write_text(json.dumps(descriptor, ensure_ascii=False), encoding="utf-8")
         return folder
 
-    def build(self, source, output=None, *, force=False, progress=None):
+    def build(self, source, output=None, *, progress=None, **options):
         out = output or self.folder / "out"
         if output is None:
             out.mkdir(exist_ok=True)
         listener = BuildListener(lambda total: None, progress or (lambda count: None), self.lines.append)
-        return build(source, out, force=force, listener=listener)
+        return build(source, out, BuildOptions(**options), listener)
 
     def built(self, **more):
         """Build a source and return what the archive says of it: manifest and descriptor."""

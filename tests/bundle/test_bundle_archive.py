@@ -33,7 +33,9 @@ def write(files, target, role="file"):
         writer = ArchiveWriter(file, hasher)
         for path in sorted(files, key=lambda path: order(path, role)):
             writer.add(path, role, io.BytesIO(files[path]), len(files[path]))
-        return writer.finish("mini", "1.0")
+        manifest = Manifest("mini", "1.0", writer.entries)
+        writer.finish(manifest)
+        return manifest
 
 
 def refused(path):
@@ -101,7 +103,7 @@ def test_a_source_that_gives_a_few_bytes_at_a_time(tmp_path):
     with (tmp_path / "x.zip").open("w+b") as file, Hasher() as hasher:
         writer = ArchiveWriter(file, hasher)
         writer.add("a", "file", Trickle(data), len(data))
-        writer.finish("mini", "1.0")
+        writer.finish(Manifest("mini", "1.0", writer.entries))
     with Archive(tmp_path / "x.zip") as archive:
         assert archive.read("a") == data
 
@@ -434,7 +436,7 @@ def test_entries_around_four_gibibytes(tmp_path, size):
         writer = ArchiveWriter(_Sparse(file), hasher)
         writer.add("big.bin", "weights", _Zeros(size), size)
         writer.add("small.txt", "file", io.BytesIO(b"after"), 5)
-        writer.finish("mini", "1.0")
+        writer.finish(Manifest("mini", "1.0", writer.entries))
     with zipfile.ZipFile(target) as other:
         assert other.getinfo("big.bin").file_size == size
         assert other.read("small.txt") == b"after"

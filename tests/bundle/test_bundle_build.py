@@ -37,9 +37,9 @@ def test_contents_and_roles(maker):
     roles = {entry.path: entry.role for entry in manifest.files}
     assert roles == {
         "app.py": "app", "LICENSE": "licence", "NOTICE.md": "licence", "README.md": "file", "lib/more.py": "file",
-        "requirements.txt": "requirements", "base.txt": "requirements", "requirements.server.txt": "requirements",
+        "requirements.txt": "requirements", "base.txt": "requirements", "requirements.lock": "lock",
         "samples/a.txt": "sample", "truth.txt": "sample", "weights/eng.traineddata": "weights",
-        "descriptor.json": "descriptor", "SETUP.md": "guide",
+        "descriptor.json": "descriptor", "SETUP.md": "guide", "sbom.cdx.json": "sbom",
     }  # fmt: skip
     (weight,) = descriptor["model"]["weights"]
     assert weight == {**WEIGHT, "sha256": hashlib.sha256(TRAINED).hexdigest(), "size": len(TRAINED)}
@@ -124,11 +124,11 @@ def test_each_file_is_read_once_and_written_once(maker):
         for _ in range(size >> 20):
             file.write(os.urandom(1 << 20))
     code = (
-        "import sys\nfrom pathlib import Path\nfrom ocrpack.bundle import build, BuildListener\n"
+        "import sys\nfrom pathlib import Path\nfrom ocrpack.bundle import build, BuildListener, BuildOptions\n"
         "def io(): return [int(line.split()[1]) for line in open('/proc/self/io')][:2]\n"
         "nothing = lambda *_: None\nread, written = io()\n"
-        f"build(Path({str(source)!r}), Path({str(maker.folder / 'one.zip')!r}), force=False,"
-        " listener=BuildListener(nothing, nothing, nothing))\n"
+        f"build(Path({str(source)!r}), Path({str(maker.folder / 'one.zip')!r}), BuildOptions(),"
+        " BuildListener(nothing, nothing, nothing))\n"
         "again = io(); print(again[0] - read, again[1] - written)\n"
     )
     if not Path("/proc/self/io").exists():

@@ -31,7 +31,7 @@ def test_an_app_that_runs_alone(maker):
     for line in (
         "unzip mini-1.0.zip -d mini-1.0", "Expand-Archive mini-1.0.zip -DestinationPath mini-1.0", "cd mini-1.0",
         "python3 -m venv .venv", ". .venv/bin/activate", "py -m venv .venv", ".venv\\Scripts\\Activate.ps1",
-        "python -m pip install -r requirements.txt", "python app.py",
+        "python -m pip install --require-hashes -r requirements.lock", "python app.py",
         'curl -F "image=@samples/a.txt" http://127.0.0.1:8123/ocr',
     ):  # fmt: skip
         assert line in commands, line
@@ -60,8 +60,7 @@ def test_a_module_of_a_package_that_runs_alone(maker):
         ("wsgi", "app:make()", "--threads 3 --bind 127.0.0.1:8000 'app:make()'",
          ["python -m waitress --host=127.0.0.1 --port=8000 --call app:make"]),
         ("asgi", "app:app", "--worker-class uvicorn_worker.UvicornWorker --bind 127.0.0.1:8000 'app:app'",
-         ["python -m pip install -r requirements.server.txt",
-          "python -m uvicorn --host 127.0.0.1 --port 8000 app:app"]),
+         ["python -m uvicorn --host 127.0.0.1 --port 8000 app:app"]),
         ("asgi", "app:make()", "'app:make()'", ["python -m uvicorn --host 127.0.0.1 --port 8000 --factory app:make"]),
         ("aiohttp", "app:app", "--worker-class aiohttp.GunicornWebWorker --bind 127.0.0.1:8000 'app:app'",
          ["python -c \"import app; from aiohttp import web; web.run_app(app.app, host='127.0.0.1', port=8000)\""]),
@@ -78,7 +77,6 @@ def test_an_app_that_needs_a_server(maker, interface, entrypoint, linux, windows
         guide = archive.read("SETUP.md").decode()
     start = _section(guide, "Start the app")
     posix, _, powershell = start.partition("Windows")
-    assert "python -m pip install -r requirements.server.txt" in _blocks(posix)
     assert any(line.startswith("python -m gunicorn --workers 2 ") and line.endswith(linux) for line in _blocks(posix))
     for line in windows:
         assert line in _blocks(powershell)
@@ -112,11 +110,10 @@ def test_what_the_system_and_the_variables_need(maker):
 
 def test_names_that_must_be_quoted(maker):
     text = maker.guide(
-        app=MAIN, requirements="my reqs.txt",
-        extra={"my reqs.txt": b"", "samples/a b.txt": b"HELLO"},
+        app=MAIN,
+        extra={"samples/a b.txt": b"HELLO"},
         samples=[{"image": "samples/a b.txt", "text": "A | B\n C"}],
     )  # fmt: skip
-    assert 'python -m pip install -r "my reqs.txt"' in _blocks(text)
     assert 'curl -F "image=@samples/a b.txt" http://127.0.0.1:8000/ocr' in _blocks(text)
     assert "| `samples/a b.txt` | A \\| B C |" in text
 

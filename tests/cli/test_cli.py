@@ -19,7 +19,8 @@ from ocrpack.errors import OcrpackError
 from tests.conftest import DATA, REPOSITORY
 
 COMMANDS = [
-    "validate", "build", "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove",
+    "init", "validate", "lock", "build", "inspect", "diff", "push", "pull",
+    "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove",
     "logs", "doctor", "service install", "service uninstall",
 ]  # fmt: skip
 CODES = {

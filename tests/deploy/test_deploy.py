@@ -210,7 +210,7 @@ def test_an_app_that_does_not_come_up(machine, app, options, words):
 
 
 def test_requirements_that_cannot_be_met(machine):
-    bundle = machine.bundle(requirements_text="no-such-package-as-this-one==99.99\n")
+    bundle = machine.bundle(pins=f"no-such-package-as-this-one==99.99 --hash=sha256:{'0' * 64}\n")
     failed = machine.deploy(bundle, status=13)
     assert "no-such-package-as-this-one" in failed.err
     assert not list((machine.root / "environments").glob("[!.]*"))
@@ -276,7 +276,7 @@ def test_a_port_that_is_none(machine, port):
 
 def test_all_preflight_findings_come_at_once_and_nothing_is_touched(machine):
     bundle = machine.bundle(
-        python=">=3.8,<3.9",
+        python=">=3.11,<3.11.1",
         secrets=["OCR_TOKEN"],
         system_packages=[
             {"name": "libnothing1", "library": "libnothing.so.1"},

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from ocrpack.bundle import BuildListener, build
+from ocrpack.bundle import BuildListener, BuildOptions, build
 from ocrpack.deploy import look
 from ocrpack.deploy.root import Root
 from tests.conftest import MINI_APP, Machine, Ran
@@ -80,7 +80,7 @@ class Bench:
             resources={"disk_mb": 1, **more.pop("resources", {})}, folder="source", **more,
         )  # fmt: skip
         (source / "mini.py").write_text(MINI_APP.replace("VERSION", repr(version)), encoding="utf-8")
-        return build(source, self.machine.folder, force=True, listener=_SILENT).path
+        return build(source, self.machine.folder, BuildOptions(force=True), _SILENT).path
 
     def start(self, *words, at=None, hold=None, env=None):
         """Start a command; at an event with its arguments it waits while the file `hold` is there, or dies."""

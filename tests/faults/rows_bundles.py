@@ -32,7 +32,7 @@ def _bundles() -> list[Cell]:
             f.run(),
             13,
             "no-such-package-as-this-one",
-            bundle={"requirements_text": "no-such-package-as-this-one==99.99\n"},
+            bundle={"pins": f"no-such-package-as-this-one==99.99 --hash=sha256:{'0' * 64}\n"},
         ),
         Cell(
             "download that breaks off",
@@ -40,7 +40,7 @@ def _bundles() -> list[Cell]:
             f.run(),
             13,
             "half.a.package",
-            bundle={"requirements_text": f"{BROKEN_PACKAGE}\n"},
+            bundle={"pins": f"{BROKEN_PACKAGE} --hash=sha256:{'0' * 64}\n"},
         ),
         Cell(
             "import that nothing brings", "environment", f.run(), 13, "nosuch", bundle={"at_import": "import nosuch\n"}

@@ -1,0 +1,237 @@
+"""Deploys without a network, thin bundles, and what is shared between versions."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MINI_APP
+from tests.index import Index, make_wheel
+
+ALONE = """
+import fcntl, os, socket, struct, sys
+with socket.socket() as probe:
+    fcntl.ioctl(probe, 0x8914, struct.pack("16sH14x", b"lo", 1))
+    try:
+        probe.settimeout(5)
+        probe.connect(("192.0.2.1", 80))
+        sys.exit("there is a network")
+    except OSError:
+        pass
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Bring loopback up, make sure that nothing else can be reached, and run a command."""
+
+
+def unshared():
+    """Return the words that run a command in a network namespace of its own, in which there is loopback alone."""
+    words = ["unshare", *(["-r"] if os.getuid() else []), "-n", sys.executable, "-c", ALONE]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not make a network namespace")
+    return words
+
+
+@pytest.fixture
+def alone(machine):
+    """Run a command without a network."""
+    words = unshared()
+
+    def run(*arguments, status=0):
+        done = subprocess.run(
+            [*words, *machine.argv(*arguments)], cwd=machine.folder, env=machine.env, capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def index():
+    wheels = [make_wheel("ocr-core", "1.0"), make_wheel("ocr-elsewhere", "1.0", tag="cp39-cp39-win_amd64")]
+    with Index(wheels) as served:
+        yield served
+
+
+def with_wheels(machine, index, *words, version="1.0", **more):
+    app = "import ocr_core\n" + MINI_APP
+    text = f"--extra-index-url {index.url}\nocr-core\n"
+    source = machine.source(version=version, app=app, requirements_text=text, **more)
+    machine.run("build", source, "-o", machine.folder, *(words or ["--wheels"]))
+    return machine.folder / f"mini-{version}.zip"
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_deploy_without_a_network(machine, index, alone, installer):
+    bundle = with_wheels(machine, index)
+    (machine.folder / "cache").mkdir()
+    machine.env.update(UV_CACHE_DIR=str(machine.folder / "cache"), PIP_CACHE_DIR=str(machine.folder / "cache"))
+    done = alone("deploy", bundle, "--no-tag", "--installer", installer)
+    assert "from the bundle's wheels" in done.stderr
+    alone("remove", "mini", "--yes")
+
+
+def test_the_second_deploy_with_the_same_lock_installs_nothing(machine, index, alone):
+    machine.deploy(with_wheels(machine, index))
+    index.asked.clear()
+    newer = with_wheels(machine, index, version="1.1", text="OTHER TEXT")
+    index.asked.clear()
+    done = machine.deploy(newer, "--offline")
+    assert "reused " in done.err
+    assert index.asked == []
+    releases = sorted((machine.app_folder() / "releases").glob("1.*"))
+    one, other = (next((release / "wheels").glob("ocr_core*")).stat() for release in releases)
+    assert one.st_ino == other.st_ino, "wheels are on the disk once"
+
+
+def test_a_wheel_for_another_machine(machine, index):
+    index.files.update([make_wheel("ocr-native", "1.0", tag="cp311-cp311-manylinux_2_17_s390x")])
+    text = f"--extra-index-url {index.url}\nocr-native\n"
+    source = machine.source(requirements_text=text)
+    machine.run("build", source, "-o", machine.folder, "--platform", "manylinux_2_28_s390x", "--python", "3.11")
+    failed = machine.deploy(machine.folder / "mini-1.0.zip", "--offline", "--json", status=12).json["error"]
+    (finding,) = failed["findings"]
+    assert finding["code"] == "wheel-missing"
+    assert "no wheel of ocr-native 1.0 for Python 3." in finding["message"]
+    assert finding["got"] == "ocr_native-1.0-cp311-cp311-manylinux_2_17_s390x.whl"
+    assert not machine.root.exists()
+
+
+def test_a_package_that_is_not_what_was_locked(machine, index):
+    """The index has another file by that name: its hash is not the lock's."""
+    bundle = with_wheels(machine, index, "--force")
+    name, data = make_wheel("ocr-core", "1.0", module="print('evil')\n")
+    index.files[name] = data
+    machine.env["UV_CACHE_DIR"] = str(machine.folder / "cache")
+    failed = machine.deploy(bundle, status=13)
+    assert "hash" in failed.err.lower()
+    assert not list((machine.root / "environments").glob("[!.]*"))
+
+
+def test_an_import_that_fails_names_the_library(machine, index):
+    broken = "raise ImportError('libGL.so.1: cannot open shared object file: No such file or directory')\n"
+    index.files.update([make_wheel("ocr-core", "1.0", module=broken)])
+    failed = machine.deploy(with_wheels(machine, index), status=13)
+    assert "needs the library libGL.so.1" in failed.err
+    assert "apt-get install libgl1" in failed.err
+    assert not machine.listening()
+
+
+def test_an_import_that_fails_deeper_down(machine, index):
+    index.files.update([make_wheel("ocr-core", "1.0", module="import cv2\n")])
+    failed = machine.deploy(with_wheels(machine, index), status=13)
+    assert "No module named 'cv2'" in failed.err
+
+
+# --- thin bundles
+
+WEIGHTS = {"name": "m", "version": "1", "weights": [{"path": "weights/m.bin", "role": "recognition"}]}
+
+
+def weighty(machine, *words, version="1.0", content=b"model" * 1000, **more):
+    source = machine.source(version=version, model=more.pop("model", WEIGHTS), **more)
+    (source / "weights").mkdir()
+    (source / "weights" / "m.bin").write_bytes(content)
+    made = machine.run("build", source, "-o", machine.folder, "--force", "--json", *words).json
+    return machine.folder / f"mini-{version}.zip", made["digest"]
+
+
+def test_a_thin_bundle_is_the_same_bundle_without_its_weights(machine):
+    full, digest = weighty(machine)
+    whole = full.read_bytes()
+    thin, same = weighty(machine, "--thin")
+    assert digest == same
+    assert b"modelmodel" in whole
+    assert b"modelmodel" not in thin.read_bytes()
+    machine.run("verify", thin)
+    weights = machine.run("inspect", thin, "--json").json["weights"]
+    assert weights[0]["inside"] is False
+
+
+def test_where_the_weights_of_a_thin_bundle_come_from(machine):
+    thin, _ = weighty(machine, "--thin")
+    failed = machine.deploy(thin, "--json", status=12).json["error"]
+    assert failed["findings"][0]["code"] == "weights-missing"
+    assert not machine.root.exists()
+    folder = machine.folder / "my weights"
+    folder.mkdir()
+    (folder / "m.bin").write_bytes(b"other" * 1000)
+    failed = machine.deploy(thin, "--weights", folder, "--json", status=11).json["error"]
+    assert failed["findings"][0]["got"] != failed["findings"][0]["expected"]
+    (folder / "m.bin").write_bytes(b"model" * 1000)
+    machine.deploy(thin, "--weights", folder)
+    blob = next((machine.root / "blobs" / "sha256").glob("[0-9a-f]*"))
+    newer, _ = weighty(machine, "--thin", version="1.1")
+    machine.deploy(newer)
+    linked = machine.app_folder() / "current" / "weights" / "m.bin"
+    assert linked.stat().st_ino in {blob.stat().st_ino for blob in blob.parent.iterdir()}
+
+
+def test_the_weights_of_a_new_version_are_not_written_again(machine):
+    machine.deploy(weighty(machine)[0])
+    newer, _ = weighty(machine, version="1.1")
+    machine.deploy(newer)
+    folders = sorted((machine.app_folder() / "releases").glob("1.*"))
+    assert len({(folder / "weights" / "m.bin").stat().st_ino for folder in folders}) == 1
+    machine.run("verify", "mini")
+
+
+def test_a_thin_bundle_that_is_measured(machine):
+    thin, _ = weighty(machine, "--thin", "--test")
+    assert machine.run("inspect", thin, "--json").json["measured"]
+
+
+# --- bundles that deploy themselves
+
+
+def python_alone(machine, *words, prefix=(), status=0):
+    env = {name: machine.env[name] for name in ("HOME", "XDG_CACHE_HOME") if name in machine.env}
+    env |= {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_"))}
+    env |= {"PATH": os.defpath, "XDG_CACHE_HOME": str(machine.folder / "cache"), "OCRPACK_ROOT": str(machine.root)}
+    done = subprocess.run(
+        [*prefix, getattr(sys, "_base_executable", sys.executable), *words], cwd=machine.folder, env=env,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def test_a_bundle_tells_what_it_is(machine):
+    bundle = machine.bundle(summary="Reads text")
+    shown = python_alone(machine, bundle).stdout
+    assert "mini 1.0: Reads text" in shown
+    assert f"python3 {bundle.name} deploy" in shown
+    assert not (machine.folder / "cache").exists()
+
+
+def test_a_bundle_deploys_itself_from_the_index(machine):
+    bundle = machine.bundle()
+    done = python_alone(machine, bundle, "deploy", "--no-tag")
+    assert "serves on" in done.stdout
+    assert machine.get()["version"] == "1.0"
+    assert "running" in python_alone(machine, bundle, "status").stdout
+    assert "is sound" in python_alone(machine, bundle, "verify").stdout
+    assert python_alone(machine, bundle, "nonsense", status=2).stderr
+
+
+def test_a_bundle_deploys_itself_without_a_network(machine):
+    source = machine.source()
+    machine.run("build", source, "-o", machine.folder, "--self-contained")
+    bundle = machine.folder / "mini-1.0.zip"
+    words = unshared()
+    done = python_alone(machine, bundle, "deploy", "--no-tag", prefix=words)
+    assert "serves on" in done.stdout
+    assert machine.processes()
+    with zipfile.ZipFile(bundle) as archive:
+        assert archive.testzip() is None
+        assert any(name.startswith("tool/wheels/uv-") for name in archive.namelist())
+    for leftover in Path(machine.folder / "cache" / "ocrpack" / "self").iterdir():
+        assert not leftover.name.startswith("making-")
+    shutil.rmtree(machine.folder / "cache")

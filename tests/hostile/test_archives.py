@@ -1,0 +1,105 @@
+"""Archives from an enemy: refused in one clear line, in bounded time and memory, with nothing written anywhere."""
+
+from __future__ import annotations
+
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from ocrpack.bundle import Archive
+from ocrpack.errors import BundleError
+from tests.conftest import DATA, REPOSITORY
+from tests.hostile.archives import ARCHIVES
+
+TABLE = REPOSITORY / "docs" / "security.md"
+SECONDS, MEMORY = 20, 300 << 20
+_BEGIN, _END = "<!-- written by `make security` -->\n", "<!-- end -->"
+
+
+def refusal(path):
+    """Return the words by which a bundle is refused; anything else that happens is a defect."""
+    try:
+        with Archive(path) as archive:
+            findings = archive.check()
+    except BundleError as error:
+        return error.message
+    assert findings, "it was accepted"
+    return findings[0].message
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return the file of an archive, made once."""
+    folder = tmp_path_factory.mktemp("hostile")
+
+    def get(name):
+        path = folder / f"{list(ARCHIVES).index(name)}.zip"
+        if not path.exists():
+            path.write_bytes(ARCHIVES[name]())
+        return path
+
+    return get
+
+
+def _limited():
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_it_is_refused(machine, made, name):
+    before = sorted(machine.folder.rglob("*"))
+    path = made(name)
+    for words in (["verify"], ["deploy", "--no-tag"]):
+        done = subprocess.run(
+            machine.argv(words[0], path, *words[1:]), cwd=machine.folder, env=machine.env, preexec_fn=_limited,
+            capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 11, done.stderr
+        assert "Traceback" not in done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(line) < 600
+    assert sorted(machine.folder.rglob("*")) == before
+    assert not machine.root.exists()
+
+
+@pytest.mark.parametrize("name", ["zip-slip.zip", "zip-slip-win.zip"])
+def test_archives_that_others_made(machine, name):
+    hostile = DATA / "hostile-zips" / name
+    if not hostile.exists():
+        pytest.skip("the hostile archives are not here")
+    for command in (["verify", hostile], ["deploy", hostile, "--no-tag"]):
+        failed = machine.run(*command, "--json", status=11).json["error"]
+        assert failed["code"] == "bundle"
+        assert "unsafe path" in failed["message"]
+    assert not machine.root.exists()
+
+
+def test_the_table_of_refusals(made, request):
+    """The table in docs/security.md is what the reader says today; `make security` writes it."""
+    rows = [f"| {name} | {_cell(refusal(made(name)), made(name))} |\n" for name in ARCHIVES]
+    table = "| archive | refused with |\n|---|---|\n" + "".join(rows)
+    text = TABLE.read_text("utf-8")
+    head, rest = text.split(_BEGIN)
+    whole = head + _BEGIN + table + _END + rest.partition(_END)[2]
+    if request.config.getoption("--security", default=False):
+        TABLE.write_text(whole, encoding="utf-8")
+    assert text == whole or request.config.getoption("--security", default=False), "run `make security`"
+
+
+def _cell(words, path):
+    plain = words.replace(path.name, "x.zip").replace("|", "\\|")
+    plain = re.sub(r"(.)\1{60,}", r"\1…", plain)
+    return plain if len(plain) < 200 else plain[:200] + "…"
+
+
+def test_the_limits_bind():
+    """A test of refusals under limits is worth nothing if the limits do not hold."""
+    code = f"x = bytearray({MEMORY * 2})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=_limited, capture_output=True, text=True, check=False
+    )
+    assert "MemoryError" in done.stderr
