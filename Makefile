@@ -37,6 +37,7 @@ $(VENV)/.dev: $(VENV)/.ocrpack
 
 $(VENV)/.units: tools/install_system.sh | $(VENV)/.dev
 	@tools/install_system.sh systemd
+	@tools/install_system.sh registry
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.dev

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
 # building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
-# browser and its driver. With `systemd`: the programs that read and run units, for the tests. With `cc`: a C compiler.
+# browser and its driver. With `systemd`: the programs that read and run units, for the tests. With `registry`: an OCI
+# registry, for the tests. With `cc`: a C compiler.
 set -euo pipefail
 
 packages=()
@@ -9,6 +10,8 @@ if [[ ${1:-} == chromium ]]; then
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 elif [[ ${1:-} == systemd ]]; then
     command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || packages+=(systemd)
+elif [[ ${1:-} == registry ]]; then
+    command -v docker-registry >/dev/null || packages+=(docker-registry)
 elif [[ ${1:-} == cc ]]; then
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
 else
@@ -17,6 +20,7 @@ else
     command -v git >/dev/null || packages+=(git)
     command -v openssl >/dev/null || packages+=(openssl)
     command -v unzip >/dev/null || packages+=(unzip)
+    command -v ssh-keygen >/dev/null && command -v ssh-agent >/dev/null || packages+=(openssh-client)
     compgen -G '/usr/share/fonts/truetype/dejavu/*.ttf' >/dev/null || packages+=(fonts-dejavu-core)
     "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 fi
