@@ -90,6 +90,19 @@ faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under l
 security: $(VENV)/.dev ## write the table of hostile archives and their refusals in docs/security.md
 	@$(PYTEST) --security -k table tests/hostile
 
+$(VENV)/.fuzz: $(VENV)/.dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz
+	@touch $@
+
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS := archive inside manifest descriptor lock measured signature
+
+.PHONY: fuzz
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all that reads a stranger's bytes, FUZZ_SECONDS for each reader
+	@for target in $(FUZZ_TARGETS); do echo "fuzz $$target"; \
+	$(BIN)/python -m tests.fuzz $$target $(FUZZ_SECONDS) 2>&1 | tee .fuzz.log | grep -E 'ERROR|Exception|stat::(number|peak)|Uncaught' || true; \
+	grep -q 'stat::number_of_executed_units' .fuzz.log && ! grep -qE 'ERROR:|Uncaught' .fuzz.log; done; rm .fuzz.log
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## kill processes at random for CHAOS_SECONDS, with CHAOS_SEED
 	@$(BIN)/python -m pytest -s -m chaos tests/faults

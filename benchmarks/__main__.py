@@ -1,6 +1,6 @@
 """Measure ocrpack side by side with what a user would do instead, and write benchmarks/RESULTS.md.
 
-Usage: python -m benchmarks [--gib 1] [--turns 3] [--upgrades 100] [--only races|switching]
+Usage: python -m benchmarks [--gib 1] [--turns 3] [--upgrades 100] [--only races|switching|huge]
 """
 
 from __future__ import annotations
@@ -18,17 +18,13 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks import switching
+from benchmarks import bundles, switching
 from benchmarks.measure import Contender, Row, command, machine, race
 
 REPOSITORY = Path(__file__).parent.parent
 OCRPACK = Path(sys.executable).with_name("ocrpack")
 SAMPLE = REPOSITORY / "bundles" / "tesseract" / "samples" / "paragraph.png"
 HEAD = "| job | what | median s | range s | ratio to the job's first row (median of turns) |\n|---|---|---|---|---|\n"
-APP = """def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "application/json")])
-    return [b'{"text": ""}']
-"""
 
 
 def start_up(turns: int) -> list[Row]:
@@ -41,54 +37,6 @@ def start_up(turns: int) -> list[Row]:
             Contender("ocrpack --help", command(OCRPACK, "--help")),
         ],
         turns * 5,
-    )
-
-
-def large_weights(folder: Path, gib: float, turns: int) -> list[Row]:
-    """Build and verify a bundle whose weights are random bytes."""
-    weights = folder / "weights.bin"
-    with weights.open("wb") as file:
-        for _ in range(int(gib * 64)):
-            file.write(os.urandom(16 << 20))
-    source = folder / "source"
-    source.mkdir()
-    (source / "app.py").write_text(APP)
-    (source / "requirements.txt").write_text("")
-    weight = {"path": "weights/weights.bin", "role": "recognition", "source": str(weights)}
-    descriptor = {
-        "schema_version": 1, "name": "large", "version": "1.0",
-        "model": {"name": "random", "version": "1", "weights": [weight]},
-    }  # fmt: skip
-    (source / "descriptor.json").write_text(json.dumps(descriptor))
-    copy, archive, bundle = folder / "copy.bin", folder / "copy.zip", folder / "large.zip"
-
-    def clear() -> None:
-        for file in (copy, archive, bundle):
-            file.unlink(missing_ok=True)
-        os.sync()
-
-    digest = command("openssl", "dgst", "-sha256", weights)
-    build = command(OCRPACK, "build", source, "-o", bundle, "-q")
-    rows = race(
-        f"build of {gib:g} GiB of weights",
-        [
-            Contender("cp", command("cp", weights, copy), clear),
-            Contender("cp, then sync", command("sh", "-c", f"cp '{weights}' '{copy}' && sync '{copy}'"), clear),
-            Contender("zip -0", command("zip", "-0", "-q", archive, weights), clear),
-            Contender("openssl dgst -sha256 (the limit: one pass of SHA-256)", digest, clear),
-            Contender("ocrpack build", build, clear),
-        ],
-        turns,
-    )
-    clear()
-    build()
-    return rows + race(
-        f"verify of {gib:g} GiB of weights",
-        [
-            Contender("openssl dgst -sha256 of the bundle", command("openssl", "dgst", "-sha256", bundle)),
-            Contender("ocrpack verify", command(OCRPACK, "verify", bundle, "-q")),
-        ],
-        turns,
     )
 
 
@@ -127,7 +75,7 @@ class Deploys:
         command(sys.executable, "-m", "venv", self.by_hand / ".venv")()
         python = self.by_hand / ".venv" / "bin" / "python"
         command(python, "-m", "pip", "install", "--upgrade", "pip")()
-        command(python, "-m", "pip", "install", "-r", self.by_hand / "requirements.txt")()
+        command(python, "-m", "pip", "install", "--require-hashes", "-r", self.by_hand / "requirements.lock")()
         started = time.perf_counter()
         with subprocess.Popen(
             [python, "app.py"], cwd=self.by_hand, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -192,13 +140,18 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=1, help="size of the large weights")
     parser.add_argument("--turns", type=int, default=5, help="how often each contender runs")
     parser.add_argument("--upgrades", type=int, default=100, help="how many upgrades under load")
-    parser.add_argument("--only", choices=["races", "switching"], help="one of the two tables")
+    parser.add_argument("--huge-gib", type=int, default=20, help="size of the sparse weights, with --only huge")
+    parser.add_argument("--only", choices=["races", "switching", "huge"], help="one of the tables")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ocrpack-bench-") as name:
         folder = Path(name)
+        if chosen.only == "huge":  # takes minutes and 40 GiB of disk
+            _write("huge", bundles.huge(chosen.huge_gib))
+            return
         if chosen.only != "switching":
             rows = start_up(chosen.turns)
-            rows += large_weights(folder, chosen.gib, chosen.turns)
+            rows += bundles.large(folder, chosen.gib, chosen.turns)
+            rows += bundles.small(folder, chosen.turns)
             rows += Deploys(folder).race(chosen.turns)
             _write("measured", HEAD + "\n".join(row.as_markdown() for row in rows))
         if chosen.only != "races":

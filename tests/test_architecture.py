@@ -32,7 +32,7 @@ STAGES = [
     "process", "machine", "root", "unit_file", "service", "lock", "instance_log", "gate", "release", "environment",
     "modules", "supply",
     "secret", "generation", "probe", "fleet", "supervisor", "control", "look", "check", "revision", "trial", "switch",
-    "recover", "preflight", "hook", "pipeline", "operate", "measure", "reboot",
+    "recover", "preflight", "hook", "pipeline", "operate", "store", "measure", "reboot",
     "doctor",
 ]  # fmt: skip
 """The stages of a deploy: each may import those before it."""

@@ -26,7 +26,7 @@ def test_the_commands_of_the_readme_work(machine):
     shown = commands("README.md")
     rest = [command for command in shown if command not in ELSEWHERE]
     assert len(shown) - len(rest) == len(ELSEWHERE)
-    assert rest[0] == "ocrpack validate bundles/tesseract"
+    assert rest[0] == "ocrpack init invoices"
     remaining = []
     for command in rest:
         if command.startswith("curl"):  # the service was removed just before: it is asked while it runs
@@ -51,7 +51,7 @@ def test_the_commands_of_the_readme_work(machine):
 
 
 def test_pip_installs_the_command_and_the_schema(tmp_path):
-    from ocrpack.deploy.environment import find_uv
+    from ocrpack.bundle import find_uv
 
     uv = find_uv()
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv"], check=True)
@@ -61,6 +61,8 @@ def test_pip_installs_the_command_and_the_schema(tmp_path):
         [tmp_path / "venv" / "bin" / "ocrpack", "--version"], capture_output=True, text=True, check=True
     )
     assert shown.stdout.startswith("ocrpack ")
+    subprocess.run([tmp_path / "venv" / "bin" / "ocrpack", "init", tmp_path / "new", "-q"], check=True)
+    assert (tmp_path / "new" / "samples" / "invoice.png").exists()
     (schema,) = (tmp_path / "venv" / "lib").glob("python*/site-packages/ocrpack/descriptor/descriptor.schema.json")
     assert schema.read_bytes() == (REPOSITORY / "schemas" / "descriptor.schema.json").read_bytes()
 

@@ -44,6 +44,30 @@ def status(name: Name = None, root: RootFolder = None, json: Json = False, quiet
         console.say(f"nothing is deployed in {place.path}", quiet=quiet)
 
 
+def releases(name: Name = None, root: RootFolder = None, json: Json = False, quiet: Quiet = False) -> None:
+    """List the releases that the root holds, failed ones too, with the disk that each takes alone.
+
+    Example: ocrpack list
+    """
+    from ocrpack.deploy import store
+
+    place = find_root(root)
+    found = store.releases(place, [place.find(name).name] if name is not None else place.names())
+    if json:
+        console.print_json({"releases": [one.as_dict() for one in found]})
+    elif found:
+        columns = ["NAME", "VERSION", "DIGEST", "STANDING", "PROMOTED", "SIZE"]
+        console.table(
+            columns,
+            [
+                [one.name, one.version, one.digest[:12], one.standing, one.promoted or "-", console.size(one.bytes)]
+                for one in found
+            ],
+        )
+    else:
+        console.say(f"nothing is deployed in {place.path}", quiet=quiet)
+
+
 def _row(one: Status) -> list[str]:
     texts = (one.name, one.version, one.state, one.url, one.pid, console.duration(one.uptime_s), one.restarts)
     return ["-" if text is None else str(text) for text in texts]
@@ -247,3 +271,4 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (status, stop, start, restart, prune, remove, logs):
         app.command()(command)
+    app.command("list")(releases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -343,3 +344,49 @@ def test_the_summary_names_the_largest_files(machine):
     assert done.out == "dist/mini-1.0.zip\n"
     answer = machine.run("build", source, "--json").json
     assert {"bundle", "name", "version", "digest", "bytes"} <= answer.keys()
+
+
+def _elsewhere(place, **options):
+    """Build the default bundle from a copy of its own, in another process, and return the digest."""
+    source = place / "somewhere" / "else"
+    shutil.copytree(REPOSITORY / "bundles" / "tesseract", source, ignore=shutil.ignore_patterns("__pycache__"))
+    (place / "home").mkdir()
+    user = options.pop("user", None)
+    if user is not None:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, user, user)
+    env = {"PATH": os.environ["PATH"], "HOME": str(place / "home"), **options.pop("env")}
+    argv = [sys.executable, "-m", "ocrpack", "build", source, "-o", place / "home", "--json"]
+    done = subprocess.run(
+        argv, cwd=place / "home", env=env, capture_output=True, text=True, check=False, user=user, **options
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["digest"], (place / "home" / "tesseract-1.0.0.zip").read_bytes()
+
+
+def test_the_same_digest_anywhere(tmp_path, monkeypatch):
+    """Two clones in other folders, with another umask, locale, time zone and user."""
+    monkeypatch.chdir(REPOSITORY)
+    tmp_path.chmod(0o755)
+    one = _elsewhere(
+        tmp_path / "one", umask=0o022, env={"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONHASHSEED": "1"}
+    )
+    env = {"LC_ALL": "C.UTF-8", "TZ": "America/Adak", "LANGUAGE": "tr", "PYTHONHASHSEED": "2"}
+    other = _elsewhere(tmp_path / "other", umask=0o077, env=env)
+    assert one == other
+    if _may_run_as(STRANGER):
+        for folder in tmp_path.parents:
+            if folder.parts[1:2] == ("tmp",) and len(folder.parts) > 2:
+                folder.chmod(0o755)
+        assert _elsewhere(tmp_path / "third", umask=0o027, env={"TZ": "UTC"}, user=STRANGER) == one
+
+
+STRANGER = 65534
+
+
+def _may_run_as(user):
+    """Tell whether this user may let another one run this interpreter."""
+    argv, env = [sys.executable, "-c", "import ocrpack.cli.main"], {"PATH": os.environ["PATH"]}
+    with contextlib.suppress(PermissionError):
+        return subprocess.run(argv, user=user, env=env, capture_output=True, check=False).returncode == 0
+    return False

@@ -20,7 +20,7 @@ from tests.conftest import DATA, REPOSITORY
 
 COMMANDS = [
     "init", "validate", "lock", "build", "inspect", "diff", "push", "pull",
-    "deploy", "rollback", "verify", "status", "stop", "start", "restart", "prune", "remove",
+    "deploy", "rollback", "verify", "status", "list", "stop", "start", "restart", "prune", "remove",
     "logs", "doctor", "service install", "service uninstall",
 ]  # fmt: skip
 CODES = {

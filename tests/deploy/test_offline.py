@@ -235,3 +235,22 @@ def test_a_bundle_deploys_itself_without_a_network(machine):
     for leftover in Path(machine.folder / "cache" / "ocrpack" / "self").iterdir():
         assert not leftover.name.startswith("making-")
     shutil.rmtree(machine.folder / "cache")
+
+
+def test_what_the_root_holds(machine):
+    assert machine.run("list").out == ""
+    machine.deploy(weighty(machine, content=b"m" * 100_000)[0])
+    machine.deploy(weighty(machine, version="1.1", content=b"m" * 100_000)[0])
+    machine.deploy(machine.bundle(version="1.2", truth="WRONG"), status=15)
+    rows = machine.run("list", "--json").json["releases"]
+    assert [(row["version"], row["standing"]) for row in rows] == [
+        ("1.1", "current"), ("1.0", "last good"), ("1.2", "failed"),
+    ]  # fmt: skip
+    assert len(rows[0]["digest"]) == 64
+    table = machine.run("list", "mini").out.splitlines()
+    assert table[0].split() == ["NAME", "VERSION", "DIGEST", "STANDING", "PROMOTED", "SIZE"]
+    assert len(table) == 4
+    before = rows[0]["bytes"]
+    machine.deploy(machine.bundle(version="1.3"), "--keep", "1")
+    alone = [row["bytes"] for row in machine.run("list", "--json").json["releases"] if row["version"] == "1.1"]
+    assert alone == [before + 100_000], "nothing else links to its weights any more"
