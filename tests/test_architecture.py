@@ -218,3 +218,8 @@ class _Text:
 def test_no_path_is_left_out():
     assert len(FILES) > 30
     assert Path(PACKAGE / "cli" / "console.py") in FILES
+
+
+def test_the_launcher_can_be_read_by_old_pythons():
+    """It has to say which Python is needed, to one that is too old."""
+    ast.parse((PACKAGE / "bundle" / "launcher.py").read_text("utf-8"), feature_version=(3, 7))

@@ -21,6 +21,7 @@ _HEAD = "# Every package with its version and hashes, for Python {}; made by ocr
 _INPUTS = "# inputs: "
 _LICENCE, _ORIGIN = "# licence: ", "# built from: "
 _LONGEST = 16 << 20
+_OPTION = re.compile(r"--(index-url|extra-index-url|find-links) https?://\S+")
 _HASH = re.compile(r"--hash[= ]sha256:([0-9a-f]{64})\b")
 
 
@@ -88,6 +89,8 @@ def parse(data: bytes) -> Lock:
             if note:
                 notes[note] = line.removeprefix(note).strip()
             elif line.startswith("-"):
+                if not _OPTION.fullmatch(line.strip()):
+                    raise ValueError(f"it has the option {line!r:.80}")
                 options.append(line.strip())
             elif line.strip() and not line.startswith("#"):
                 pins.append(parse_pin(line, notes[licence], notes[origin]))
@@ -106,6 +109,8 @@ def parse_pin(line: str, licence: str = "", origin: str = "") -> Pin:
     wanted = Requirement(line.partition(" --hash")[0].strip())
     hashes = tuple(sorted(set(_HASH.findall(line))))
     exact = [one.version for one in wanted.specifier if one.operator == "=="]
+    if wanted.url and not wanted.url.startswith(("https://", "http://")):
+        raise ValueError(f"{wanted.name} is at {wanted.url!r:.80}")
     if not hashes or not (wanted.url or len(exact) == 1):
         raise ValueError(f"{wanted.name} has no version or no hash")
     version = exact[0] if exact else _version_in(wanted.url or "")

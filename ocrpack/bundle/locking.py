@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -66,11 +67,18 @@ def lock(
     except UnresolvedError as error:
         raise _explained(str(error), source, requirements) from None
     pins, carried = [], []
+    nearby = _wheels_in(folder, requirements.links)
     for line in lines:
         if line.startswith("-") and not line.startswith("-e "):
             continue
         if "--hash=" in line:
-            pins.append(parse_pin(without_credentials(line)))
+            pin = parse_pin(without_credentials(line))
+            own = next((nearby[digest] for digest in pin.hashes if digest in nearby), None)
+            if own is not None:
+                origin = os.path.relpath(own, folder)
+                pin = replace(pin, hashes=(_sha256(own),), origin=origin if origin.startswith(".") else f"./{origin}")
+                carried.append(own)
+            pins.append(pin)
         else:
             pin, path = _built(line, folder, on_line)
             pins.append(pin)
@@ -139,20 +147,29 @@ def _explained(words: str, source: Source, requirements: Requirements) -> Descri
     return DescriptorError(text, remedy, tuple(findings))
 
 
+def _wheels_in(folder: Path, links: tuple[str, ...]) -> dict[str, Path]:
+    """Return the wheels in folders of this machine by SHA-256: the target does not have them."""
+    return {_sha256(path): path for link in links for path in sorted((folder / link).glob("*.whl"))}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _built(line: str, folder: Path, on_line: Callable[[str], None]) -> tuple[Pin, Path]:
     """Build the wheel of a requirement that no index holds, and pin it."""
     head, _, marker = line.removeprefix("-e ").partition(" ; ")
     path = wheel.build(head.strip(), folder, on_line, Where(str(folder)))
     name, version = parse_wheel_filename(path.name)[:2]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Pin(name, str(version), marker.strip(), (digest,), origin=without_credentials(head).strip()), path
+    return Pin(name, str(version), marker.strip(), (_sha256(path),), origin=without_credentials(head).strip()), path
 
 
 def _rebuilt(pin: Pin, place: Path, on_line: Callable[[str], None]) -> Path:
     """Return the wheel that a lock names; what a commit was built into stays, a folder may have changed."""
     known = wheel.built_before(pin.hashes[0]) if _GIT.search(pin.origin) else None
     path = known or wheel.build(pin.origin, place.parent, on_line, Where(str(place)))
-    if hashlib.sha256(path.read_bytes()).hexdigest() == pin.hashes[0]:
+    if _sha256(path) == pin.hashes[0]:
         return path
     text = f"{pin.name} {pin.version}, built from {pin.origin}, is not the one in {LOCK}"
     raise _refusal("lock", text, "make the lock anew with `ocrpack lock`", place)

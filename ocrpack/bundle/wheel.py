@@ -25,11 +25,16 @@ _EPOCH = "315532800"
 
 
 def build(requirement: str, folder: Path, on_line: Callable[[str], None], where: Where | None = None) -> Path:
-    """Build the wheel of a git commit, a folder or a source archive, and return it; equal content gives equal bytes.
+    """Build the wheel of a git commit, a folder or a source archive, and return it; one that is a wheel stays as it is.
+
+    Equal content gives equal bytes.
 
     Raises:
         DescriptorError: it cannot be built.
     """
+    given = folder / requirement
+    if given.suffix == ".whl" and given.is_file():
+        return given
     with tempfile.TemporaryDirectory(prefix="ocrpack-wheel-") as name:
         argv = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-input", "--disable-pip-version-check",
                 "--wheel-dir", name, requirement.partition(" @ ")[2] or requirement]  # fmt: skip

@@ -46,13 +46,15 @@ class Line:
 class Requirements:
     """A requirements file with all that it includes.
 
-    `files` are relative to the source folder; `indexes` are the options that name package indexes, without credentials.
+    `files` are relative to the source folder; `indexes` are the options that name package indexes, without credentials;
+    `links` are folders on this machine that hold packages.
     """
 
     files: tuple[str, ...]
     findings: tuple[Finding, ...]
     lines: tuple[Line, ...] = ()
     indexes: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 def without_credentials(text: str) -> str:
@@ -75,6 +77,7 @@ def read(folder: Path, name: str) -> Requirements:
     findings: list[Finding] = []
     lines: list[Line] = []
     indexes: dict[str, None] = {}
+    links: dict[str, None] = {}
     pending = [name]
     while pending:
         current = pending.pop()
@@ -97,9 +100,11 @@ def read(folder: Path, name: str) -> Requirements:
         for number, line in _logical_lines(text):
             where = Where(str(path), number, 1)
             include, index = _INCLUDE.match(line), _INDEX.match(line)
-            if index and _ADDRESS.match(index["url"]):
+            if index and index["url"].startswith(("https://", "http://")):
                 option = _LONG_FORMS.get(index["option"], index["option"])
                 indexes[f"{option} {without_credentials(index['url'])}"] = None
+            elif index and index["option"] in {"-f", "--find-links"}:
+                links[index["url"].removeprefix("file://")] = None
             elif include:
                 target = include.group("file").strip().strip("\"'")
                 if not _ADDRESS.match(target):
@@ -107,7 +112,7 @@ def read(folder: Path, name: str) -> Requirements:
             else:
                 findings.extend(_line(line, where))
                 lines.append(Line(shown(line, 200).strip('"'), _name(line), where))
-    return Requirements(tuple(files), tuple(findings), tuple(lines), tuple(indexes))
+    return Requirements(tuple(files), tuple(findings), tuple(lines), tuple(indexes), tuple(links))
 
 
 def _name(line: str) -> str:

@@ -219,6 +219,18 @@ def test_what_contradicts_itself_elsewhere_is_resolved_for_the_platforms(maker, 
     assert own(lock_of(made)) == {"ocr-core": ("2.0", "")}
 
 
+def test_wheels_of_a_folder_on_this_machine(maker):
+    """`--find-links` to a folder works for a build; the target finds them in the bundle."""
+    source = maker.source(requirements_text="--find-links ./vendor\nocr-vendored==1.0\n")
+    (source / "vendor").mkdir()
+    name, data = make_wheel("ocr-vendored", "1.0")
+    (source / "vendor" / name).write_bytes(data)
+    made = maker.build(source)
+    assert own(lock_of(made)) == {"ocr-vendored": ("1.0", "")}
+    assert wheels_of(made) == {name}
+    assert lock_of(made).options == ()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -236,7 +248,8 @@ def test_machines_that_are_none(maker, options, words):
     "text",
     [
         b"flask\n", b"flask==3.1\n", b"flask>=3 --hash=sha256:" + b"0" * 64, b"flask==3 --hash=md5:0", b"\xff\xfe",
-        b"@", b"flask==3 --hash=sha256:" + b"0" * 63,
+        b"@", b"flask==3 --hash=sha256:" + b"0" * 63, b"--trusted-host x\n", b"-e .\n", b"--index-url file:///etc\n",
+        b"flask @ file:///etc/passwd --hash=sha256:" + b"0" * 64,
     ],
 )  # fmt: skip
 def test_what_is_no_lock(text):
