@@ -235,8 +235,10 @@ def _verify_bundle(path: Path, allowed: Path | None, quiet: bool) -> tuple[str, 
             archive.descriptor()
     except OcrpackError as error:
         raise _with_answer(error, {"ok": False, "findings": error.as_dict()["findings"]}) from error
+    absent = [entry.path for entry in archive.absent]
     facts = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest, "signer": signer}
-    return str(path), {"ok": True, **facts, "findings": []}
+    what = f"{path} ({console.counted(len(absent), 'weight')} left out)" if absent else str(path)
+    return what, {"ok": True, **facts, "absent": absent, "findings": []}
 
 
 def _verify_deployment(root: Root, name: str | None) -> tuple[str, dict[str, Any]]:

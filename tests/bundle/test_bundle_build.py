@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ocrpack import __version__
 from ocrpack.bundle import Archive
 from ocrpack.errors import BundleError, ConflictError, DescriptorError, PreflightError
 from tests.bundle.conftest import TRAINED
@@ -41,6 +42,7 @@ def test_contents_and_roles(maker):
         "requirements.txt": "requirements", "base.txt": "requirements", "requirements.lock": "lock",
         "samples/a.txt": "sample", "truth.txt": "sample", "weights/eng.traineddata": "weights",
         "descriptor.json": "descriptor", "SETUP.md": "guide", "sbom.cdx.json": "sbom",
+        "__main__.py": "tool", f"tool/ocrpack-{__version__}-py3-none-any.whl": "tool",
     }  # fmt: skip
     (weight,) = descriptor["model"]["weights"]
     assert weight == {**WEIGHT, "sha256": hashlib.sha256(TRAINED).hexdigest(), "size": len(TRAINED)}

@@ -150,7 +150,8 @@ def test_a_thin_bundle_is_the_same_bundle_without_its_weights(machine):
     assert digest == same
     assert b"modelmodel" in whole
     assert b"modelmodel" not in thin.read_bytes()
-    machine.run("verify", thin)
+    assert "1 weight left out" in machine.run("verify", thin).out
+    assert machine.run("verify", thin, "--json").json["absent"] == ["weights/m.bin"]
     weights = machine.run("inspect", thin, "--json").json["weights"]
     assert weights[0]["inside"] is False
 
