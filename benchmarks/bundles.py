@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Contender, Row, command, race
@@ -22,7 +23,9 @@ APP = """def app(environ, start_response):
 SMALL_FILES = 10_000
 
 
-def _source(folder: Path, version: str = "1.0", **more: object) -> Path:
+def _source(
+    folder: Path, version: str = "1.0", fill: Callable[[Path], None] = lambda folder: None, **more: object
+) -> Path:
     """Write the source of a bundle without requirements, with its lock, so that no index is asked."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -30,6 +33,7 @@ def _source(folder: Path, version: str = "1.0", **more: object) -> Path:
     (folder / "requirements.txt").write_text("")
     descriptor = {"schema_version": 1, "name": "large", "version": version, "port": _free_port(), **more}
     (folder / "descriptor.json").write_text(json.dumps(descriptor))
+    fill(folder)
     command(OCRPACK, "lock", folder)()
     return folder
 
@@ -155,11 +159,12 @@ def _bentoml(folder: Path, weights: Path) -> Contender | None:
     (home / "project" / "bentofile.yaml").write_text('service: "service:Large"\ninclude: ["*"]\n')
     try:
         command(uv, "venv", "--quiet", "--python", sys.executable, home / "venv")()
-        command(uv, "pip", "install", "--quiet", "--python", home / "venv" / "bin" / "python", "bentoml")()
+        command(uv, "pip", "install", "--quiet", "--python", home / "venv" / "bin" / "python", "bentoml", "uv")()
     except RuntimeError as error:
         print(f"BentoML cannot be installed here: {error}", file=sys.stderr)
         return None
-    env = {**os.environ, "BENTOML_HOME": str(home / "store"), "BENTOML_DO_NOT_TRACK": "True"}
+    path = os.pathsep.join((str(uv.parent), os.environ["PATH"]))
+    env = {**os.environ, "PATH": path, "BENTOML_HOME": str(home / "store"), "BENTOML_DO_NOT_TRACK": "True"}
     run = command(home / "venv" / "bin" / "bentoml", "build", cwd=home / "project", env=env)
 
     def clear() -> None:
@@ -171,11 +176,14 @@ def _bentoml(folder: Path, weights: Path) -> Contender | None:
 
 def small(folder: Path, turns: int) -> list[Row]:
     """Build and unpack a bundle of ten thousand small files."""
-    source = _source(folder / "many", model={"name": "many", "version": "1"}, files=["data/"])
-    for number in range(SMALL_FILES):
-        file = source / "data" / f"{number // 100:03}" / f"{number:05}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"number": number, "text": "x" * (number % 2000)}))
+
+    def fill(source: Path) -> None:
+        for number in range(SMALL_FILES):
+            file = source / "data" / f"{number // 100:03}" / f"{number:05}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({"number": number, "text": "x" * (number % 2000)}))
+
+    source = _source(folder / "many", fill=fill, model={"name": "many", "version": "1"}, files=["data/"])
     archive, bundle, unzipped = folder / "many.zip", folder / "bundle.zip", folder / "many-unzipped"
 
     def clear() -> None:

@@ -12,6 +12,7 @@ files of the role `weights`.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import struct
 import zlib
@@ -32,7 +33,7 @@ from ocrpack.bundle.manifest import (
     size_limit,
 )
 from ocrpack.bundle.oddity import oddity
-from ocrpack.bundle.stream import Digests, Hasher, Progress, Readable, Writable
+from ocrpack.bundle.stream import CHUNK, Digests, Hasher, Progress, Readable, Writable
 from ocrpack.descriptor import DESCRIPTOR, Descriptor
 from ocrpack.descriptor import parse as parse_descriptor
 from ocrpack.errors import BundleError, DescriptorError, Finding, NotFoundError, Where
@@ -124,14 +125,18 @@ class ArchiveWriter:
         Raises:
             BundleError: the file did not have `size` bytes, since it changed while it was read.
         """
-        start = self._append(path, size, 0)
-        digests = self._hasher.copy(source, self._file, size, progress)
+        small = io.BytesIO() if size < CHUNK else None
+        start = self._append(path, size, 0) if small is None else 0
+        digests = self._hasher.copy(source, self._file if small is None else small, size, progress)
         if digests.size != size or source.read(1):
             raise BundleError(f"{path} changed while it was packed", "build again when nothing writes to the file")
-        entry = Entry(path, size, digests.sha256, role)
-        self._seal(start, digests.crc32)
-        self._entries.append(entry)
-        return entry
+        if small is None:
+            self._seal(start, digests.crc32)
+        else:
+            self._append(path, size, digests.crc32)
+            self._file.write(small.getbuffer())
+        self._entries.append(Entry(path, size, digests.sha256, role))
+        return self._entries[-1]
 
     def leave_out(self, path: str, role: Role, source: Readable, size: int, progress: Progress | None = None) -> Entry:
         """Name a file in the manifest, reading it once, and leave its bytes to the target; return its entry."""

@@ -12,7 +12,7 @@ from ocrpack.bundle.lock import LOCK
 from ocrpack.bundle.manifest import MANIFEST, SIGNATURE, WHEELS, Role, order
 from ocrpack.bundle.measured import MEASURED
 from ocrpack.bundle.sbom import SBOM
-from ocrpack.descriptor import DESCRIPTOR, Source, requirement_files, select, without_credentials
+from ocrpack.descriptor import DESCRIPTOR, Source, requirement_files, without_credentials
 
 LATER = (DESCRIPTOR, guide.GUIDE, SBOM, MEASURED, MANIFEST, SIGNATURE)
 """What is written once the digests of the others are known."""
@@ -65,7 +65,7 @@ def collect(source: Source, weights: Sequence[Path], lock: bytes, wheels: Sequen
     def put(path: str, role: Role, content: Path | bytes) -> None:
         parts[path] = Part(path, role, content)
 
-    for path, file in select(source.folder, descriptor):
+    for path, file in source.files.items():
         put(path, role_of(path), file)
     for sample in descriptor.samples:
         for path in filter(None, (sample.image, sample.text_file)):

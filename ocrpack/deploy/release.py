@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ocrpack.bundle import MANIFEST, Archive, Entry, Hasher, Manifest, parse_manifest
-from ocrpack.deploy.root import STAGING, Deployment, Root, fsync, remove_tree
+from ocrpack.bundle import MANIFEST, Archive, Entry, Hasher, Manifest, parse_manifest, written_back
+from ocrpack.deploy.root import STAGING, Deployment, Root, fsync, remove_tree, sync_tree, write_new
 from ocrpack.errors import BundleError, Finding, Where
 
 _FILE_MODE, _FOLDER_MODE = 0o444, 0o555
 _UNPROVEN = ".unproven-"
 _FAILURES_KEPT = 3
+_SMALL, _LARGE = 1 << 20, 32 << 20
 _SHARED = ("weights", "wheel", "tool")
 Supply = Callable[[Entry], Path]
 _UNPACKED_REMEDY = "deploy the bundle again"
@@ -69,7 +70,7 @@ def _write_files(archive: Archive, root: Root, staging: Path, supply: Supply, pr
     staging.mkdir()
     folders = {staging}
     files = [staging / MANIFEST]
-    files[0].write_bytes(archive.manifest.data)
+    write_new(files[0], archive.manifest.data, _FILE_MODE)
     with Hasher() as hasher:
         for entry in archive.manifest.files:
             target = staging / entry.path
@@ -78,21 +79,23 @@ def _write_files(archive: Archive, root: Root, staging: Path, supply: Supply, pr
                 folders.update(parent for parent in target.parents if parent.is_relative_to(staging))
             if entry.role in _SHARED:
                 _link_blob(archive, entry, root, target, supply, hasher, progress)
+            elif entry.size <= _SMALL:
+                write_new(target, archive.read(entry.path), _FILE_MODE)
+                progress(entry.size)
             else:
                 _write(archive, entry, target, supply, hasher, progress)
             files.append(target)
-    for file in files:
-        file.chmod(_FILE_MODE)
-        fsync(file)
+    sync_tree(staging, [*files, *sorted(folders, reverse=True)])
     for folder in sorted(folders, reverse=True):
-        fsync(folder)
         folder.chmod(_FOLDER_MODE)
 
 
 def _write(
     archive: Archive, entry: Entry, target: Path, supply: Supply, hasher: Hasher, progress: Callable[[int], None]
 ) -> None:
-    with target.open("xb", buffering=0) as file:
+    large = entry.size > _LARGE
+    with target.open("xb", buffering=0) as file, written_back(file.fileno()) if large else contextlib.nullcontext():
+        os.fchmod(file.fileno(), _FILE_MODE)
         if entry not in archive.absent:
             _refuse(archive, archive.copy(entry, file, hasher, progress))
             return

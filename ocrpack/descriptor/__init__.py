@@ -6,7 +6,6 @@ Reading order: `model.py` (the types), `source.py` (places in the file), `findin
 """
 
 from ocrpack.descriptor.check import RELEASES
-from ocrpack.descriptor.files import select
 from ocrpack.descriptor.imports import required_modules
 from ocrpack.descriptor.load import NAME as DESCRIPTOR
 from ocrpack.descriptor.load import Source, load, load_source, parse
@@ -48,6 +47,5 @@ __all__ = [
     "read_requirements",
     "required_modules",
     "requirement_files",
-    "select",
     "without_credentials",
 ]

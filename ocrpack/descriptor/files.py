@@ -15,7 +15,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from ocrpack.descriptor.model import Descriptor, path_fault
-from ocrpack.errors import DescriptorError, Finding, Where
+from ocrpack.errors import Finding, Where
 
 IGNORE_FILE = ".ocrpackignore"
 DEFAULT_IGNORES = (
@@ -56,20 +56,6 @@ class Selection:
     """Patterns that select nothing, by their index in `files`, and why."""
     ignore_findings: tuple[Finding, ...] = ()
     """Lines of `.ocrpackignore` that say nothing."""
-
-
-def select(folder: Path, descriptor: Descriptor) -> Iterator[tuple[str, Path]]:
-    """Yield the app's files, what `files` names, licences and README.md: name in the bundle, and file.
-
-    Raises:
-        DescriptorError: a selected name links out of the folder, or is no plain file.
-    """
-    selection = survey(folder, descriptor)
-    if selection.refused:
-        name, why = selection.refused[0]
-        findings = tuple(Finding("not-packable", f"{name} {why}", REFUSED_REMEDY) for name, why in selection.refused)
-        raise DescriptorError(f"{folder / name} {why}", REFUSED_REMEDY, findings)
-    yield from selection.files.items()
 
 
 REFUSED_REMEDY = "put a plain file in its place, or leave it out with a line in .ocrpackignore"
@@ -201,7 +187,9 @@ def _walk(folder: Path, start: str, ignores: GitIgnoreSpec) -> Iterator[_Found]:
                 if not ignores.match_file(below + "/") and not _is_environment(entry.path):
                     pending.append((below, path / entry.name, above | {real}))
             elif not ignores.match_file(below):
-                yield _Found(below, path / entry.name, _fault(below, path / entry.name, root))
+                file = path / entry.name
+                fault = _fault(below, file, root) if entry.is_symlink() else _plain_fault(below, entry.is_file())
+                yield _Found(below, file, fault)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -224,11 +212,13 @@ def _folder_fault(name: str, path: Path, root: Path) -> str | None:
 
 
 def _fault(name: str, path: Path, root: Path) -> str | None:
-    """Return why a file cannot be packed, or None where it can."""
-    if path_fault(name):
-        return path_fault(name)
+    """Return why what may be a link cannot be packed, or None where it can."""
     if not path.exists():
-        return "links to nothing"
+        return path_fault(name) or "links to nothing"
     if not Path(os.path.realpath(path)).is_relative_to(root):
-        return "links out of the source folder"
-    return None if path.is_file() else "is no plain file"
+        return path_fault(name) or "links out of the source folder"
+    return _plain_fault(name, path.is_file())
+
+
+def _plain_fault(name: str, is_file: bool) -> str | None:
+    return path_fault(name) or (None if is_file else "is no plain file")

@@ -24,14 +24,15 @@ RESERVED = (
 TRUTH_LIMIT = 1024 * 1024
 
 
-def findings(descriptor: Descriptor, folder: Path, *, built: bool = False) -> Iterator[Located]:
-    """Yield what the folder lacks, and what in it cannot go into a bundle.
+def findings(
+    descriptor: Descriptor, folder: Path, selection: files.Selection, *, built: bool = False
+) -> Iterator[Located]:
+    """Yield what the folder lacks, and what in it cannot go into a bundle; `selection` is what the patterns select.
 
     What a build command may yet make is a warning, unless they are `built` already.
     """
     if built:
         descriptor = descriptor.model_copy(update={"build_commands": ()})
-    selection = files.survey(folder, descriptor)
     look = _Look(folder)
     yield from _app(descriptor, folder)
     yield from _named_files(descriptor, look)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ocrpack.descriptor import check, folder
+from ocrpack.descriptor.files import Selection, survey
 from ocrpack.descriptor.findings import model_finding, schema_findings
 from ocrpack.descriptor.model import Descriptor, json_schema
 from ocrpack.descriptor.source import Document, JsonPath, Located, scan
@@ -42,11 +43,15 @@ _STAND_INS: dict[JsonPath, object] = {
 
 @dataclass(frozen=True)
 class Source:
-    """A sound source folder: what its descriptor says, and what is worth a warning."""
+    """A sound source folder: what its descriptor says, what is worth a warning, and the files that are selected.
+
+    `files` are the app's files, what `files` names in the descriptor, licences and README.md, by names in the bundle.
+    """
 
     folder: Path
     descriptor: Descriptor
     warnings: tuple[Finding, ...]
+    files: Mapping[str, Path]
     document: Document
 
     def where(self, *path: str | int) -> Where:
@@ -95,10 +100,12 @@ def load_source(path: Path, *, built: bool = False) -> Source:
     """
     file = _descriptor_file(path)
     reading = _read(_bytes(file), str(file))
+    selection = Selection({})
     if reading.partial is not None:
+        selection = survey(file.parent, reading.partial)
         reading.add_checks(check.findings(reading.partial))
-        reading.add_checks(folder.findings(reading.partial, file.parent, built=built))
-    return Source(file.parent, reading.sound(), tuple(reading.ordered()), reading.document)
+        reading.add_checks(folder.findings(reading.partial, file.parent, selection, built=built))
+    return Source(file.parent, reading.sound(), tuple(reading.ordered()), selection.files, reading.document)
 
 
 class _Reading:

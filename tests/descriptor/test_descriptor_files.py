@@ -4,18 +4,17 @@ import os
 
 import pytest
 
-from ocrpack.descriptor import select
 from ocrpack.descriptor.files import DEFAULT_IGNORES, app_name, survey
 
 
 def names(folder) -> list[str]:
-    return [name for name, _ in select(folder.path, folder.load().descriptor)]
+    return list(survey(folder.path, folder.load().descriptor).files)
 
 
 def test_the_app_the_files_licences_and_the_readme(folder):
     for name in ("LICENSE", "LICENSE-MIT.txt", "LICENCES/mit.txt", "NOTICE", "COPYING.LESSER", "README.md", "other.md"):
         folder.write(name, "x")
-    selected = dict(select(folder.path, folder.load().descriptor))
+    selected = survey(folder.path, folder.load().descriptor).files
     assert list(selected) == [
         "COPYING.LESSER", "LICENCES/mit.txt", "LICENSE", "LICENSE-MIT.txt", "NOTICE", "README.md", "app.py",
         "helpers/clean.py",
@@ -168,6 +167,6 @@ def test_earlier_bundles_are_not_packed(folder):
     descriptor = folder.load().descriptor.model_copy(update={"files": ("*.zip",)})
     for name in (f"{descriptor.name}-1.0.zip", "other.zip"):
         folder.write(name, "PK")
-    selected = [name for name, _ in select(folder.path, descriptor)]
+    selected = list(survey(folder.path, descriptor).files)
     assert "other.zip" in selected
     assert f"{descriptor.name}-1.0.zip" not in selected
