@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -18,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from ocrpack.bundle.lock import parse_pin
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -79,7 +82,7 @@ def lock_of_nothing(interface):
         document = {"schema_version": 1, "name": "x", "version": "1", "model": {"name": "x", "version": "1"}}
         (place / "descriptor.json").write_text(json.dumps({**document, "app": {"interface": interface}}))
         silent = BuildListener(*[lambda *_: None] * 4)
-        return lock_of(load_source(place), BuildOptions(), silent).lock.data
+        return lock_of(load_source(place), BuildOptions(), silent).lock
 
 
 @dataclass
@@ -136,7 +139,8 @@ class Machine:
         (place / "requirements.txt").write_text(wanted, encoding="utf-8")
         if not wanted and "python" not in more:
             lock = lock_of_nothing(more.get("app_options", {}).get("interface", "wsgi"))
-            (place / "requirements.lock").write_bytes(lock + pins.encode())
+            own = tuple(parse_pin(line) for line in pins.splitlines())
+            (place / "requirements.lock").write_bytes(dataclasses.replace(lock, pins=lock.pins + own).data)
         (place / "samples" / "a.txt").write_text(text, encoding="utf-8")
         descriptor = {
             "schema_version": 1,

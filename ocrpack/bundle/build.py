@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrpack.bundle import guide, index, locking, output, target, tool, weights, wheel
@@ -126,7 +126,7 @@ def build(source: Path, wanted: Path | None, options: Options, listener: BuildLi
         _run_commands(descriptor, source if source.is_dir() else source.parent, place, listener)
         loaded, weight_paths, warnings = check(source, built=True, fetching=_told(listener))
         locked = lock_of(loaded, options, listener)
-        wheels = _wheels(loaded, locked, options, listener)
+        locked, wheels = _wheels(loaded, locked, options, listener)
         parts = [*collect(loaded, weight_paths, locked.lock.data, wheels), *_tool(loaded, options, listener)]
         return _write(loaded, locked, in_order(parts), place, options, listener, tuple(warnings))
 
@@ -174,18 +174,21 @@ def _run_commands(descriptor: Descriptor, folder: Path, place: Path, listener: B
 
 def _wheels(
     loaded: Source, locked: locking.Locked, options: Options, listener: BuildListener
-) -> list[tuple[str, Path]]:
-    """Return the wheels that go into the bundle, by name: those of the index where they are asked for."""
+) -> tuple[locking.Locked, list[tuple[str, Path]]]:
+    """Return the wheels that go into the bundle, by name: those of the index where they are asked for.
+
+    The lock comes back with the hashes of what was built from source.
+    """
     carried = [(path.name, path) for path in locked.carried]
     if not (options.wheels or options.platforms or options.self_contained):
-        return carried
+        return locked, carried
     listener.doing("wheels")
     targets = machines(loaded.descriptor, options)
     located = index.locate(locked.lock, locking.lowest_python(loaded.descriptor), listener.command_line)
-    files, built = wheel.choose(located, locked.carried, targets, listener.command_line)
+    lock, files, built = wheel.choose(locked.lock, located, locked.carried, targets, listener.command_line)
     for file in files:
         carried.append((file.name, wheel.fetch_file(file, _told(listener)(file.name, file.size))))
-    return [*carried, *((path.name, path) for path in built)]
+    return replace(locked, lock=lock), [*carried, *((path.name, path) for path in built)]
 
 
 def _tool(loaded: Source, options: Options, listener: BuildListener) -> list[Part]:

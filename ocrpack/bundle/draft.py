@@ -15,7 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from ocrpack.bundle.examine import App, examine, packages_of
-from ocrpack.descriptor import DESCRIPTOR, json_schema
+from ocrpack.descriptor import DESCRIPTOR, json_schema, looks_secret
 from ocrpack.errors import ConflictError, Finding, NotFoundError, UsageError, Where
 
 ENGINES = ("tesseract",)
@@ -89,7 +89,7 @@ def describe(folder: Path, *, force: bool) -> Draft:
         raise NotFoundError(f"there is no folder {folder}", "name the folder of an app")
     if (folder / DESCRIPTOR).exists() and not force:
         raise ConflictError(f"{folder / DESCRIPTOR} exists", "pass --force to replace it")
-    apps = examine(folder)
+    name, apps = _slug(folder), examine(folder)
     if not apps:
         raise NotFoundError(
             f"no Flask, FastAPI, Starlette or aiohttp app was found in {folder}",
@@ -109,11 +109,11 @@ def describe(folder: Path, *, force: bool) -> Draft:
     project = _project(folder)
     weights = list(_weights(folder))
     samples = list(_samples(folder))
-    model = Path(weights[0]["path"]).stem if weights else _slug(folder)
+    model = Path(weights[0]["path"]).stem if weights else name
     document: dict[str, Any] = {
         "$schema": f"./{_SCHEMA}",
         "schema_version": 1,
-        "name": _slug(folder),
+        "name": name,
         "version": _version(project),
         "summary": str(project.get("description", ""))[:512],
         "model": {"name": model, "version": "1", "weights": weights},
@@ -126,8 +126,12 @@ def describe(folder: Path, *, force: bool) -> Draft:
     }
     if app.port:
         document["port"] = app.port
-    if app.env:
-        document["env"] = app.env
+    hidden = sorted(key for key, value in app.env.items() if looks_secret(key, value))
+    if hidden:
+        document["secrets"] = hidden
+        text = f"{', '.join(hidden)} looked like credentials: their values were left out"
+        findings.append(_advice(text, "`deploy --secrets FILE` brings them", folder / "Dockerfile"))
+    document["env"] = {key: value for key, value in app.env.items() if key not in hidden}
     if not samples:
         text = "no image with its true text beside it (X.png and X.txt) was found: nothing proves the text"
         findings.append(_advice(text, "add an image with its true text to `samples`", folder / DESCRIPTOR))

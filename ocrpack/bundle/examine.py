@@ -170,9 +170,9 @@ def _from_dockerfile(folder: Path) -> tuple[int | None, dict[str, str]]:
         text = (folder / "Dockerfile").read_text("utf-8", "replace")
     except OSError:
         return None, {}
-    port = re.search(r"(?mi)^\s*EXPOSE\s+(\d+)", text)
+    port = re.search(r"(?mi)^[ \t]*EXPOSE[ \t]+(\d+)", text)
     env: dict[str, str] = {}
-    for line in re.findall(r"(?mi)^\s*ENV\s+(.+)$", re.sub(r"\\\n", " ", text)):
+    for line in re.findall(r"(?mi)^[ \t]*ENV[ \t]+(\S.*)$", re.sub(r"\\\n", " ", text)):
         try:
             words = shlex.split(line)
         except ValueError:
@@ -183,4 +183,4 @@ def _from_dockerfile(folder: Path) -> tuple[int | None, dict[str, str]]:
         )
     for name in ("PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "DEBIAN_FRONTEND", "PORT"):
         env.pop(name, None)
-    return int(port[1]) if port else None, env
+    return int(port[1]) if port and 0 < int(port[1]) < 65536 else None, env

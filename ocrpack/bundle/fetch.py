@@ -66,23 +66,35 @@ def fetch(url: str, sha256: str, size: int | None = None, progress: Progress = l
     """
     cache = cache_folder("files")
     target = cache / sha256
-    if target.exists():
+    if _is_whole(target, sha256):
         progress(target.stat().st_size)
         return target
     partial = cache / f"{sha256}.partial"
     with _alone(cache / f"{sha256}.lock"):
-        if target.exists():
+        if _is_whole(target, sha256):
             return target
         _receive(url, partial, size, progress)
-        found = hashlib.sha256()
-        with partial.open("rb") as file:
-            while data := file.read(CHUNK):
-                found.update(data)
-        if found.hexdigest() != sha256:
+        found = _sha256(partial)
+        if found != sha256:
             partial.unlink()
-            raise FetchError(f"{url} is another file", kind="digest", expected=sha256, got=found.hexdigest())
+            raise FetchError(f"{url} is another file", kind="digest", expected=sha256, got=found)
         partial.replace(target)
     return target
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    """Tell whether a cached file is there and what its name says; one that is not is removed."""
+    if not path.exists():
+        return False
+    if _sha256(path) == sha256:
+        return True
+    path.unlink()
+    return False
 
 
 @contextlib.contextmanager
@@ -98,7 +110,6 @@ def _alone(path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        path.unlink(missing_ok=True)
         os.close(handle)
 
 
@@ -148,7 +159,7 @@ def _receive_once(url: str, partial: Path, size: int | None) -> Iterator[int]:
         length = answer.headers.get("Content-Length")
         whole = have + int(length) if length else None
         if size is not None and whole is not None and whole != size:
-            raise FetchError(f"{url} has another size", kind="size", expected=f"{size} bytes", got=f"{whole} bytes")
+            raise _other_size(url, size, f"{whole} bytes")
         if whole is not None and shutil.disk_usage(partial.parent).free < whole - have + _SPARE_BYTES:
             raise FetchError(f"{partial.parent} has no room for {whole} bytes", "free some space")
         while data := answer.read(CHUNK):
@@ -157,8 +168,16 @@ def _receive_once(url: str, partial: Path, size: int | None) -> Iterator[int]:
                 raise FetchError(text, kind="content", expected="the file", got="HTML")
             file.write(data)
             yield len(data)
+            if size is not None and file.tell() > size:
+                raise _other_size(url, size, f"more than {size} bytes")
+        if size is not None and whole is None and file.tell() != size:
+            raise _other_size(url, size, f"{file.tell()} bytes")
         if whole is not None and file.tell() < whole:
             raise http.client.IncompleteRead(b"", whole - file.tell())
+
+
+def _other_size(url: str, size: int, got: str) -> FetchError:
+    return FetchError(f"{url} has another size", kind="size", expected=f"{size} bytes", got=got)
 
 
 def open_url(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
@@ -181,10 +200,11 @@ def _user_of(url: urllib.parse.SplitResult) -> str | None:
                  "PIP_EXTRA_INDEX_URL"):  # fmt: skip
         for place in os.environ.get(name, "").split():
             known = urllib.parse.urlsplit(place.rpartition("=")[2] if "=http" in place else place)
-            if known.hostname == url.hostname and known.username:
+            same = (known.scheme, known.hostname, known.port) == (url.scheme, url.hostname, url.port)
+            if same and known.username:
                 return urllib.parse.unquote(f"{known.username}:{known.password or ''}")
     try:
-        found = netrc.netrc().authenticators(url.hostname or "")
+        found = netrc.netrc().hosts.get(url.hostname or "") if url.scheme == "https" else None
     except (OSError, netrc.NetrcParseError):
         return None
     return f"{found[0]}:{found[2]}" if found else None

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpack.bundle.lock import LOCK, Lock, Pin
+from ocrpack.descriptor import without_credentials
 from ocrpack.errors import PreflightError
 from ocrpack.shell import CommandError, run
 
 _DEADLINE_S = 900
-_COMPILE = ["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-config"]
+_COMPILE = ["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
 _SAME_INDEX = {
     "PIP_INDEX_URL": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
     "PIP_EXTRA_INDEX_URL": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
 }
-_NO_SOLUTION = 1
-"""uv's exit status when the requirements contradict one another."""
+_UNREACHED = re.compile(
+    r"Failed to (fetch|download|clone)|sending request|Git operation|timed out|dns error|HTTP status"
+)
+"""What uv says when it cannot get at something; all else is the requirements' fault."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,7 @@ def find_uv() -> Path | None:
 def environ() -> dict[str, str]:
     """Return this process's variables, by which uv and pip use the same package indexes whichever is set up."""
     values = dict(os.environ)
-    pairs = (
-        ("PIP_INDEX_URL", ("UV_DEFAULT_INDEX", "UV_INDEX_URL")),
-        ("PIP_EXTRA_INDEX_URL", ("UV_INDEX", "UV_EXTRA_INDEX_URL")),
-    )
-    for pip, uv in pairs:
+    for pip, uv in _SAME_INDEX.items():
         stated = next((values[name] for name in uv if values.get(name)), None)
         if stated is not None:
             values.setdefault(pip, " ".join(re.sub(r"^[\w-]+=(?=http)", "", place) for place in stated.split()))
@@ -128,8 +127,12 @@ def locate(lock: Lock, python: str, on_line: Callable[[str], None]) -> list[Loca
     found = {}
     for package in document.get("packages", ()):
         archive = package.get("archive")
-        files = [_file(item) for item in package.get("wheels", ([archive] if archive else []))]
+        files = [_file(item) for item in package.get("wheels", ())]
         source = _file(package["sdist"]) if "sdist" in package else None
+        if archive and _file(archive).name.endswith(".whl"):
+            files = [_file(archive)]
+        elif archive:
+            source = _file(archive)
         for file in (*files, *([source] if source else ())):
             found[file.sha256] = (tuple(files), source)
     return [
@@ -153,7 +156,8 @@ def _uv(words: Sequence[object], folder: Path, on_line: Callable[[str], None]) -
         run([uv, *words], cwd=folder, env=environ(), deadline_s=_DEADLINE_S, on_line=on_line)
     except CommandError as error:
         said = re.sub(r"(?m)^(error: (No solution found .*\n)?)?\s*(cause: )?", "", error.tail).strip()
-        if error.exit_status == _NO_SOLUTION:
+        said = without_credentials(said)
+        if "No solution found" in error.tail or (error.exit_status is not None and not _UNREACHED.search(error.tail)):
             raise UnresolvedError(" ".join(said.split()) or error.message) from None
         raise PreflightError(
             f"the package index cannot be asked: {said or error.message}",

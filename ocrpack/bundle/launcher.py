@@ -48,9 +48,9 @@ def main(arguments: list[str]) -> int:
         environment = prepare(archive, python) if python else None
     if environment is None:
         return PREFLIGHT
-    if arguments[0] in TAKES_BUNDLE and not any(word.endswith(".zip") for word in arguments[1:]):
+    if arguments[0] in TAKES_BUNDLE and (len(arguments) == 1 or arguments[1].startswith("-")):
         arguments = [arguments[0], str(bundle), *arguments[1:]]
-    command = [program(environment), "-m", "ocrpack", *arguments]
+    command = [program(environment), "-I", "-m", "ocrpack", *arguments]
     if os.name == "nt":
         return subprocess.call(command)
     os.execv(command[0], command)
@@ -101,9 +101,9 @@ def interpreter(archive: zipfile.ZipFile) -> str | None:
 def prepare(archive: zipfile.ZipFile, python: str) -> Path | None:
     """Return the environment that ocrpack runs in, made where it is missing; None after saying why it cannot be."""
     names = sorted(name for name in archive.namelist() if name.startswith("tool/"))
-    key = hashlib.sha256(subprocess.check_output([python, "-c", "import sys; print(sys.version, sys.prefix)"]))
+    key = hashlib.sha256(subprocess.check_output([python, "-I", "-c", "import sys; print(sys.version, sys.prefix)"]))
     for name in names:
-        key.update(f"{name} {archive.getinfo(name).CRC}\n".encode())
+        key.update(f"{name} {hashlib.sha256(archive.read(name)).hexdigest()}\n".encode())
     cache = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME") or "~/.cache"
     home = Path(cache).expanduser() / "ocrpack" / "self" / key.hexdigest()[:16]
     if (home / READY).exists():
@@ -138,19 +138,29 @@ def install(tool: Path, environment: Path, python: str) -> bool:
         if uv is None:
             complain("the bundle carries no packages for this kind of machine", "get one that was built for it")
             return False
-        offline = [uv, "pip", "install", "--quiet", "--python", program(environment), "--offline", "--no-index"]
+        offline = [
+            uv,
+            "pip",
+            "install",
+            "--no-config",
+            "--quiet",
+            "--python",
+            program(environment),
+            "--offline",
+            "--no-index",
+        ]
         commands = [
-            [python, "-m", "venv", "--without-pip", str(environment)],
+            [python, "-I", "-m", "venv", "--without-pip", str(environment)],
             [*offline, "--find-links", str(wheels), "--require-hashes", "-r", str(tool / "requirements.lock")],
             [*offline, "--no-deps", *own],
         ]
     else:
-        if subprocess.call([python, "-c", "import ensurepip"], stderr=subprocess.DEVNULL):
+        if subprocess.call([python, "-I", "-c", "import ensurepip"], stderr=subprocess.DEVNULL):
             complain("this Python has no ensurepip", "Debian, Ubuntu: `apt-get install python3-venv`")
             return False
         commands = [
-            [python, "-m", "venv", str(environment)],
-            [program(environment), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *own],
+            [python, "-I", "-m", "venv", str(environment)],
+            [program(environment), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *own],
         ]
     for command in commands:
         if subprocess.call(command, stdout=sys.stderr):

@@ -5,23 +5,26 @@ It is a requirements file that pip and uv install as it is, with hashes required
 
 from __future__ import annotations
 
+import hashlib
 import re
+import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
 from ocrpack.errors import BundleError
 
 LOCK = "requirements.lock"
 _HEAD = "# Every package with its version and hashes, for Python {}; made by ocrpack\n"
-_INPUTS = "# inputs: "
+_INPUTS, _PINS, _PLATFORMS = "# inputs: ", "# pins: ", "# platforms: "
 _LICENCE, _ORIGIN = "# licence: ", "# built from: "
 _LONGEST = 16 << 20
-_OPTION = re.compile(r"--(index-url|extra-index-url|find-links) https?://\S+")
+_LONGEST_MARKER = 4000
+_OPTION = re.compile(r"--(index-url|extra-index-url|find-links) https?://[^\s$@]+")
 _HASH = re.compile(r"--hash[= ]sha256:([0-9a-f]{64})\b")
 
 
@@ -42,8 +45,15 @@ class Pin:
     licence: str = ""
 
     def applies(self, environment: Mapping[str, str]) -> bool:
-        """Tell whether it is installed on a machine with these marker values."""
-        return not self.marker or Marker(self.marker).evaluate(dict(environment))
+        """Tell whether it is installed on a machine with these marker values.
+
+        Raises:
+            BundleError: its marker compares what cannot be compared.
+        """
+        try:
+            return not self.marker or Marker(self.marker).evaluate(dict(environment))
+        except ValueError as error:
+            raise BundleError(f"{LOCK}: {self.name}: {error!s:.200}", "make it anew with `ocrpack lock`") from None
 
     @property
     def text(self) -> str:
@@ -57,17 +67,28 @@ class Pin:
 
 @dataclass(frozen=True)
 class Lock:
-    """The pins of a bundle; `inputs` is the digest of what they were made from, `options` name its indexes."""
+    """The pins of a bundle; `inputs` is the digest of what they were made from, `options` name its indexes.
+
+    `platforms` are those that it was made for, where there is no lock for all; `intact` tells that nobody edited it.
+    """
 
     python: str
     inputs: str
     options: tuple[str, ...]
     pins: tuple[Pin, ...]
+    platforms: tuple[str, ...] = ()
+    intact: bool = field(default=True, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the pins, in hex."""
+        return hashlib.sha256("\n".join(pin.text for pin in self.pins).encode()).hexdigest()
 
     @cached_property
     def data(self) -> bytes:
         """The lock as it stands in the bundle."""
-        head = _HEAD.format(self.python) + f"{_INPUTS}{self.inputs}\n"
+        head = _HEAD.format(self.python) + f"{_INPUTS}{self.inputs}\n{_PINS}{self.digest}\n"
+        head += f"{_PLATFORMS}{' '.join(self.platforms)}\n" if self.platforms else ""
         return (head + "".join(f"{line}\n" for line in [*self.options, *(pin.text for pin in self.pins)])).encode()
 
 
@@ -77,8 +98,8 @@ def parse(data: bytes) -> Lock:
     Raises:
         BundleError: it is none, or a package lacks its version or its hash.
     """
-    notes = dict.fromkeys((_HEAD.partition("{")[0], _INPUTS, _LICENCE, _ORIGIN), "")
-    python, inputs, licence, origin = notes
+    notes = dict.fromkeys((_HEAD.partition("{")[0], _INPUTS, _PINS, _PLATFORMS, _LICENCE, _ORIGIN), "")
+    python, inputs, digest, platforms, licence, origin = notes
     options: list[str] = []
     pins: list[Pin] = []
     try:
@@ -97,7 +118,9 @@ def parse(data: bytes) -> Lock:
                 notes[licence] = notes[origin] = ""
     except (ValueError, InvalidRequirement, RecursionError) as error:
         raise BundleError(f"{LOCK} is no lock: {error!s:.200}", "make it anew with `ocrpack lock`") from None
-    return Lock(notes[python].partition(";")[0], notes[inputs], tuple(options), tuple(pins))
+    named = tuple(notes[platforms].split())
+    lock = Lock(notes[python].partition(";")[0], notes[inputs], tuple(options), tuple(pins), named)
+    return replace(lock, intact=notes[digest] == lock.digest)
 
 
 def parse_pin(line: str, licence: str = "", origin: str = "") -> Pin:
@@ -109,17 +132,24 @@ def parse_pin(line: str, licence: str = "", origin: str = "") -> Pin:
     wanted = Requirement(line.partition(" --hash")[0].strip())
     hashes = tuple(sorted(set(_HASH.findall(line))))
     exact = [one.version for one in wanted.specifier if one.operator == "=="]
-    if wanted.url and not wanted.url.startswith(("https://", "http://")):
+    if wanted.url and (not wanted.url.startswith(("https://", "http://")) or "$" in wanted.url):
         raise ValueError(f"{wanted.name} is at {wanted.url!r:.80}")
     if not hashes or not (wanted.url or len(exact) == 1):
         raise ValueError(f"{wanted.name} has no version or no hash")
     version = exact[0] if exact else _version_in(wanted.url or "")
     marker = str(wanted.marker) if wanted.marker else ""
+    if len(marker) > _LONGEST_MARKER:
+        raise ValueError(f"{wanted.name} has a marker of {len(marker)} characters")
+    if wanted.marker:
+        wanted.marker.evaluate()  # one that cannot be raises now
     return Pin(canonicalize_name(wanted.name), version, marker, hashes, wanted.url or "", origin, licence)
 
 
 def _version_in(url: str) -> str:
-    try:
-        return str(parse_wheel_filename(url.partition("#")[0].rpartition("/")[2])[1])
-    except ValueError:  # of a source archive
-        return ""
+    name = urllib.parse.unquote(url.partition("#")[0].rpartition("/")[2])
+    for parse_name in (parse_wheel_filename, parse_sdist_filename):
+        try:
+            return str(parse_name(name)[1])
+        except ValueError:
+            continue
+    return ""

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def lock(
     """
     descriptor, folder = source.descriptor, source.folder
     requirements = read_requirements(folder, descriptor.requirements)
-    inputs = _digest(source, requirements, platforms)
+    inputs = _digest(source, requirements)
     place = folder / LOCK
     known = place.read_bytes() if place.is_file() and not upgrade else b""
     if known:
@@ -59,11 +60,12 @@ def lock(
             kept = parse(known)
         except BundleError as error:
             raise _refusal("lock", error.message, error.remedy, place) from None
-        if kept.inputs == inputs:
+        serves = not kept.platforms or set(platforms) <= set(kept.platforms)
+        if kept.inputs == inputs and kept.intact and serves:
             return Locked(kept, tuple(_rebuilt(pin, place, on_line) for pin in kept.pins if pin.origin))
     python = lowest_python(descriptor)
     try:
-        lines = _resolved(source, known, python, platforms, on_line)
+        lines, everywhere = _resolved(source, known, python, platforms, on_line)
     except UnresolvedError as error:
         raise _explained(str(error), source, requirements) from None
     pins, carried = [], []
@@ -71,12 +73,11 @@ def lock(
     for line in lines:
         if line.startswith("-") and not line.startswith("-e "):
             continue
-        if "--hash=" in line:
-            pin = parse_pin(without_credentials(line))
+        if "--hash=" in line and not _is_here(line):
+            pin = parse_pin(without_credentials(line, variables=False))
             own = next((nearby[digest] for digest in pin.hashes if digest in nearby), None)
             if own is not None:
-                origin = os.path.relpath(own, folder)
-                pin = replace(pin, hashes=(_sha256(own),), origin=origin if origin.startswith(".") else f"./{origin}")
+                pin = replace(pin, hashes=(wheel.digest_of(own),), origin=_relative(own, folder))
                 carried.append(own)
             pins.append(pin)
         else:
@@ -84,33 +85,33 @@ def lock(
             pins.append(pin)
             carried.append(path)
     ordered = tuple(sorted(pins, key=lambda pin: (pin.name, pin.marker)))
-    made = Lock(descriptor.python, inputs, requirements.indexes, ordered)
+    made = Lock(descriptor.python, inputs, requirements.indexes, ordered, () if everywhere else platforms)
     licences = licence.find(made, python, carried, on_line)
     return Locked(
         replace(made, pins=tuple(replace(pin, licence=licences.get(pin, "")) for pin in ordered)), tuple(carried)
     )
 
 
-def _digest(source: Source, requirements: Requirements, platforms: tuple[str, ...]) -> str:
+def _digest(source: Source, requirements: Requirements) -> str:
     digest = hashlib.sha256()
     for name in sorted(requirements.files):
         content = without_credentials((source.folder / name).read_text("utf-8-sig")).encode()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     digest.update(server.requirements(source.descriptor.app))
-    digest.update("\0".join((source.descriptor.python, *sorted(platforms))).encode())
+    digest.update(source.descriptor.python.encode())
     return digest.hexdigest()
 
 
 def _resolved(
     source: Source, known: bytes, python: str, platforms: tuple[str, ...], on_line: Callable[[str], None]
-) -> list[str]:
-    """Return the resolver's lines: for all machines at once, else for each of the platforms."""
+) -> tuple[list[str], bool]:
+    """Return the resolver's lines, and whether they are for all machines; else they are for the platforms alone."""
     with tempfile.TemporaryDirectory(prefix="ocrpack-lock-") as name:
         own = Path(name, "server.txt")
         own.write_bytes(server.requirements(source.descriptor.app))
         files = [Path(source.descriptor.requirements), own]
         try:
-            return resolve(files, source.folder, known, python, None, on_line)
+            return resolve(files, source.folder, known, python, None, on_line), True
         except UnresolvedError:
             if not platforms:
                 raise
@@ -118,7 +119,7 @@ def _resolved(
             platform: resolve(files, source.folder, known, python, target.uv_name(platform), on_line)
             for platform in platforms
         }
-    return list(_merged(each))
+    return list(_merged(each)), False
 
 
 def _merged(each: dict[str, list[str]]) -> Iterator[str]:
@@ -149,27 +150,38 @@ def _explained(words: str, source: Source, requirements: Requirements) -> Descri
 
 def _wheels_in(folder: Path, links: tuple[str, ...]) -> dict[str, Path]:
     """Return the wheels in folders of this machine by SHA-256: the target does not have them."""
-    return {_sha256(path): path for link in links for path in sorted((folder / link).glob("*.whl"))}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {wheel.digest_of(path): path for link in links for path in sorted((folder / link).glob("*.whl"))}
 
 
 def _built(line: str, folder: Path, on_line: Callable[[str], None]) -> tuple[Pin, Path]:
     """Build the wheel of a requirement that no index holds, and pin it."""
-    head, _, marker = line.removeprefix("-e ").partition(" ; ")
-    path = wheel.build(head.strip(), folder, on_line, Where(str(folder)))
+    head, _, marker = line.partition(" --hash=")[0].removeprefix("-e ").partition(" ; ")
+    _, _, address = head.partition(" @ ")
+    origin = without_credentials(head, variables=False).strip()
+    if _is_here(line):
+        place = urllib.parse.unquote((address or head).strip().removeprefix("file://").partition("#")[0])
+        origin = _relative(folder / place, folder)
+    path = wheel.build(origin if _is_here(line) else head.strip(), folder, on_line, Where(str(folder)))
     name, version = parse_wheel_filename(path.name)[:2]
-    return Pin(name, str(version), marker.strip(), (_sha256(path),), origin=without_credentials(head).strip()), path
+    return Pin(name, str(version), marker.strip(), (wheel.digest_of(path),), origin=origin), path
+
+
+def _is_here(line: str) -> bool:
+    """Tell whether a line names a file or folder of this machine."""
+    head = line.removeprefix("-e ")
+    return head.startswith((".", "/", "file:")) or " @ file:" in head
+
+
+def _relative(path: Path, folder: Path) -> str:
+    found = os.path.relpath(path, folder).replace(os.sep, "/")
+    return found if found.startswith(".") else f"./{found}"
 
 
 def _rebuilt(pin: Pin, place: Path, on_line: Callable[[str], None]) -> Path:
     """Return the wheel that a lock names; what a commit was built into stays, a folder may have changed."""
     known = wheel.built_before(pin.hashes[0]) if _GIT.search(pin.origin) else None
     path = known or wheel.build(pin.origin, place.parent, on_line, Where(str(place)))
-    if _sha256(path) == pin.hashes[0]:
+    if wheel.digest_of(path) == pin.hashes[0]:
         return path
     text = f"{pin.name} {pin.version}, built from {pin.origin}, is not the one in {LOCK}"
     raise _refusal("lock", text, "make the lock anew with `ocrpack lock`", place)

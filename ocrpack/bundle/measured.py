@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ocrpack.errors import BundleError
 
 MEASURED = "measured.json"
-_Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Rate = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+_Figure = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -28,8 +29,8 @@ class MeasuredSample(_Part):
     """One sample: its character and word error rate, and the seconds that its answer took."""
 
     image: str
-    cer: _Figure
-    wer: _Figure
+    cer: _Rate
+    wer: _Rate
     seconds: _Figure
 
 

@@ -93,8 +93,9 @@ def stands_already(target: Path, manifest: Manifest, signature: bytes, absent: i
     try:
         with Archive(target) as existing:
             digest = existing.manifest.digest
-            if digest == manifest.digest and not existing.check():
-                return existing.signature() == signature and len(existing.absent) == absent
+            if digest == manifest.digest:
+                same = existing.signature() == signature and len(existing.absent) == absent
+                return same and not existing.check()
     except BundleError:
         digest = "something that is no sound bundle"
     if force:

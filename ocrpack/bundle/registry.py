@@ -10,9 +10,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel, Field, ValidationError
 
 from ocrpack.bundle.archive import Archive
 from ocrpack.bundle.manifest import Manifest
@@ -29,6 +30,17 @@ _NOT_THERE = "Not Found"
 _TIMEOUT_S = 20
 _UPLOAD_CHUNK = 16 << 20
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+
+class _Layer(BaseModel):
+    """One layer of an artifact, as far as it matters here (OCI image specification 1.1, manifest.md)."""
+
+    digest: Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
+    media_type: Annotated[str, Field(alias="mediaType")] = ""
+
+
+class _Document(BaseModel):
+    layers: tuple[_Layer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ def push(bundle: Path, reference: str, *, plain_http: bool, force: bool, on_line
 
 
 def pull(
-    reference: str, output: Path, *, plain_http: bool, total: Callable[[int], None], progress: Progress
+    reference: str, output: Path, *, plain_http: bool, force: bool, total: Callable[[int], None], progress: Progress
 ) -> tuple[Path, Manifest]:
     """Download a bundle, check it whole, and return it as NAME-VERSION.zip in a folder, or as the file `output`.
 
@@ -92,13 +104,14 @@ def pull(
     Raises:
         NotFoundError: there is no such artifact, or it is no bundle.
         BundleError: what was downloaded is not what the registry named, or is unsound.
-        UsageError: the reference is none.
+        ConflictError: another bundle stands there, and `force` is not given.
+        UsageError: the reference is none, or the user's credentials cannot be read.
         PreflightError: the registry cannot be reached or refuses, or the disk is full.
     """
     place = _place(reference)
     with explained_io("pull the bundle", output), _asking(place, plain_http) as (registry, container):
         if not place.tag:
-            place = Place(place.repository, _newest(registry.get_tags(container), place))
+            place = Place(place.repository, _newest(registry, container, place))
             container = registry.get_container(str(place))
         digest = _layer(registry, container)
         if digest is None:
@@ -121,6 +134,9 @@ def pull(
             with Archive(partial) as archive:
                 manifest = archive.manifest
             target = output if output.suffix.lower() == ".zip" else folder / f"{manifest.name}-{manifest.version}.zip"
+            if target.exists() and not force and target.read_bytes() != partial.read_bytes():
+                remedy = "pass --force to replace it, or -o for another place"
+                raise ConflictError(f"{target} exists with other content", remedy)
             partial.chmod(0o644)
             partial.replace(target)
         finally:
@@ -152,7 +168,12 @@ def _asking(place: Place, plain_http: bool) -> Iterator[tuple[Registry, Containe
         registry = Registry(insecure=plain_http or local)
         registry.session.get(f"{registry.prefix}://{host}/v2/", timeout=_TIMEOUT_S)  # its own requests try for minutes
         container = registry.get_container(str(place) if place.tag else place.repository)
-        registry.auth.load_configs(container)
+        try:
+            registry.auth.load_configs(container)
+        except ValueError as error:
+            raise UsageError(
+                f"the credentials for registries cannot be read: {error}", "~/.docker/config.json"
+            ) from None
         yield registry, container
     except requests.RequestException as error:
         text = f"the registry {host} cannot be asked: {error}"
@@ -172,15 +193,19 @@ def _layer(registry: Registry, container: Container) -> str | None:
         if _NOT_THERE in str(error):
             return None
         raise
-    layers = document.get("layers", ())
-    return next((str(layer["digest"]) for layer in layers if layer.get("mediaType") == LAYER_TYPE), None)
+    try:
+        layers = _Document.model_validate(document).layers
+    except ValidationError:
+        return None
+    return next((layer.digest for layer in layers if layer.media_type == LAYER_TYPE), None)
 
 
-def _newest(tags: list[str], place: Place) -> str:
-    versions = {}
-    for tag in tags:
-        with contextlib.suppress(InvalidVersion):
-            versions[Version(tag.replace("_", "+"))] = tag
+def _newest(registry: Registry, container: Container, place: Place) -> str:
+    versions: dict[Version, str] = {}
+    with contextlib.suppress(AttributeError, KeyError, TypeError):  # what a registry answers that is none
+        for tag in registry.get_tags(container):
+            with contextlib.suppress(InvalidVersion):
+                versions[Version(tag.replace("_", "+"))] = tag
     if not versions:
         raise NotFoundError(f"{place.repository} has no version", "name a tag")
     return versions[max(versions)]

@@ -135,15 +135,14 @@ def _agrees(words: list[object], digest: str) -> bool:
 
 
 def _unknown(bundle: str, signed: Signed, allowed: Path) -> BundleError:
-    lines = [
-        line for line in allowed.read_text("utf-8", "replace").splitlines() if signed.key.split()[1] in line.split()
-    ]
+    key, text = signed.key.split()[1], allowed.read_text("utf-8", "replace")
+    lines = [line for line in text.splitlines() if key in line.split() and not line.lstrip().startswith("#")]
     if not lines:
         return BundleError(
             f"{bundle} is signed by an unknown key, {signed.fingerprint}",
             f"add `NAME {signed.key}` to {allowed} if you trust it",
         )
-    dates = re.findall(r'(valid-(?:after|before))="?([0-9A-Za-z]+)"?', lines[0])
+    dates = [date for line in lines for date in re.findall(r'(valid-(?:after|before))="?([0-9A-Za-z]+)"?', line)]
     if dates:
         when = " and ".join(f"{word} {date}" for word, date in dates)
         return BundleError(

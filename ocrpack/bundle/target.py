@@ -17,8 +17,8 @@ from ocrpack.bundle.lock import Lock, Pin
 from ocrpack.descriptor import RELEASES
 from ocrpack.errors import UsageError
 
-_LINUX = re.compile(r"(many|musl)linux_(\d+)_(\d+)_(\w+)")
-_MACOS = re.compile(r"macosx_(\d+)_(\d+)_(\w+)")
+_LINUX = re.compile(r"(many|musl)linux_(\d+)_(\d+)_(x86_64|i686|aarch64|armv7l|ppc64le|s390x|riscv64|loongarch64)")
+_MACOS = re.compile(r"macosx_(\d+)_(\d+)_(x86_64|arm64)")
 _WINDOWS = {"win_amd64": "AMD64", "win_arm64": "ARM64", "win32": "x86"}
 _OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _UV_SYSTEMS = {"linux": "unknown-linux-gnu", "darwin": "apple-darwin", "win32": "pc-windows-msvc"}

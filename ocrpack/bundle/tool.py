@@ -48,7 +48,7 @@ def needs(targets: Sequence[Target], on_line: Callable[[str], None]) -> list[Par
         file.write_text("".join(f"{text}\n" for text in wanted), encoding="utf-8")
         lines = index.resolve([file], file.parent, b"", _PYTHON, None, on_line)
     lock = Lock(f">={_PYTHON}", "", (), tuple(sorted((parse_pin(line) for line in lines), key=lambda pin: pin.text)))
-    files, built = wheel.choose(index.locate(lock, _PYTHON, on_line), (), targets, on_line)
+    lock, files, built = wheel.choose(lock, index.locate(lock, _PYTHON, on_line), (), targets, on_line)
     paths = [*((file.name, wheel.fetch_file(file)) for file in files), *((path.name, path) for path in built)]
     carried = [Part(f"{TOOL}/wheels/{name}", "tool", path) for name, path in paths]
     return [Part(f"{TOOL}/{LOCK}", "tool", lock.data), *carried]

@@ -9,13 +9,16 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
 from ocrpack.bundle.fetch import FetchError, cache_folder, fetch
 from ocrpack.bundle.index import File, Located, environ
+from ocrpack.bundle.lock import Lock, Pin
 from ocrpack.bundle.target import Target
+from ocrpack.descriptor import without_credentials
 from ocrpack.errors import DescriptorError, Finding, Where
 from ocrpack.shell import CommandError, run
 
@@ -49,7 +52,7 @@ def build(requirement: str, folder: Path, on_line: Callable[[str], None], where:
             (made,) = Path(name).glob("*.whl")
         except (CommandError, ValueError) as error:
             reason = (getattr(error, "tail", "") or str(error)).strip().splitlines()[-1:]
-            text = f"{requirement} cannot be built into a wheel: {' '.join(reason)}"
+            text = without_credentials(f"{requirement} cannot be built into a wheel: {' '.join(reason)}")
             remedy = "name a release of the package, or correct its build"
             raise DescriptorError(text, remedy, (Finding("wheel-build", text, remedy, where),)) from None
         return _kept(made)
@@ -80,15 +83,21 @@ def built_before(sha256: str) -> Path | None:
 
 
 def choose(
-    located: Sequence[Located], carried: Sequence[Path], targets: Sequence[Target], on_line: Callable[[str], None]
-) -> tuple[list[File], list[Path]]:
-    """Return the wheels of the index that the machines need, and those that had to be built here from source.
+    lock: Lock,
+    located: Sequence[Located],
+    carried: Sequence[Path],
+    targets: Sequence[Target],
+    on_line: Callable[[str], None],
+) -> tuple[Lock, list[File], list[Path]]:
+    """Return the wheels of the index that the machines need, those that were built here from source, and the lock.
+
+    The lock that is returned names the hashes of what was built, too.
 
     Raises:
         DescriptorError: with a finding for each package and machine that no wheel can be had for.
     """
     wanted: dict[str, File] = {}
-    built: dict[str, Path] = {}
+    built: dict[Pin, Path] = {}
     findings: list[Finding] = []
     for target in targets:
         for package in located:
@@ -100,16 +109,28 @@ def choose(
                 wanted[best] = files[best]
                 continue
             with contextlib.suppress(DescriptorError):
-                source = package.source
-                if source is not None and source.sha256 not in built:
-                    built[source.sha256] = build(str(_fetched(source)), Path.cwd(), on_line)
-                if source is not None and target.rank(built[source.sha256].name) is not None:
-                    continue
-            findings.append(_missing(f"{package.pin.name} {package.pin.version}", target, sorted(files)))
-        findings.extend(_missing(path.name, target, [path.name]) for path in carried if target.rank(path.name) is None)
+                if package.source is not None and package.pin not in built:
+                    built[package.pin] = build(str(_fetched(package.source)), Path.cwd(), on_line)
+            if package.pin not in built or target.rank(built[package.pin].name) is None:
+                findings.append(_missing(f"{package.pin.name} {package.pin.version}", target, sorted(files)))
+    pins = tuple(
+        replace(pin, hashes=tuple(sorted({*pin.hashes, digest_of(built[pin])}))) if pin in built else pin
+        for pin in lock.pins
+    )
+    whole = replace(lock, pins=pins)
+    inside = {file.name: file.sha256 for file in wanted.values()}
+    inside |= {path.name: digest_of(path) for path in (*carried, *built.values())}
+    for target in targets if not findings else ():
+        findings += [_missing(f"{pin.name} {pin.version}", target, ()) for pin in target.missing(whole, inside)]
     if findings:
         raise DescriptorError(findings[0].message, findings[0].remedy, tuple(findings))
-    return sorted(wanted.values(), key=lambda file: file.name), sorted(built.values())
+    return whole, sorted(wanted.values(), key=lambda file: file.name), sorted(built.values())
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _missing(what: str, target: Target, files: Sequence[str]) -> Finding:

@@ -127,6 +127,7 @@ def pull(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="PATH", help="A file (*.zip) or a folder.", show_default="here")
     ] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Replace another file of that name.")] = False,
     plain_http: PlainHttp = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -140,7 +141,7 @@ def pull(
     with console.Progress(quiet=quiet or json).shown() as progress:
         progress.doing(f"pull {reference}")
         path, manifest = download(
-            reference, output, plain_http=plain_http, total=progress.total, progress=progress.advance
+            reference, output, plain_http=plain_http, force=force, total=progress.total, progress=progress.advance
         )
     if json:
         console.print_json(

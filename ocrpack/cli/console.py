@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _HEARTBEAT_S = 10.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "blue", "debug": "dim"}
 
 
@@ -66,15 +68,20 @@ def print_json(document: Any, *, lines: bool = False) -> None:
         raise ReaderGoneError from None
 
 
+def visible(text: str) -> str:
+    """Return a text whose control characters can be seen and do nothing: it may be a stranger's."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def say(text: str, *, quiet: bool = False, style: str = "") -> None:
     """Print prose for a person."""
     if not quiet:
-        stderr().print(text, style=style, markup=False)
+        stderr().print(visible(text), style=style, markup=False)
 
 
 def result(text: str) -> None:
     """Print a result."""
-    stdout().print(text, markup=False)
+    stdout().print(visible(text), markup=False)
 
 
 def table(columns: list[str], rows: Iterable[Iterable[str]]) -> None:
@@ -93,16 +100,16 @@ def findings(found: Iterable[Finding]) -> None:
     for finding in found:
         line = Text()
         if finding.where is not None:
-            line.append(f"{finding.where}: ")
+            line.append(visible(f"{finding.where}: "))
         line.append(finding.severity, _STYLES[finding.severity])
-        line.append(f"[{finding.code}] {finding.message}")
+        line.append(visible(f"[{finding.code}] {finding.message}"))
         if finding.where is not None and finding.where.pointer:
             line.append(f" (at {finding.where.pointer})", "dim")
         console.print(line)
         for label, text in (("expected", finding.expected), ("got", finding.got), ("remedy", finding.remedy)):
             if text:
                 shown = text if len(text) <= 400 else text[:400] + "…"
-                console.print(Text(f"    {label}: {shown}", "" if label == "remedy" else "dim"))
+                console.print(Text(visible(f"    {label}: {shown}"), "" if label == "remedy" else "dim"))
 
 
 def fail(error: OcrpackError, *, as_json: bool) -> int:

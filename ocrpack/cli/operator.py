@@ -261,7 +261,7 @@ def _show_event(event: Event) -> None:
     else:
         what = event.phase or event.event
         line.append(f"{what} {event.event if event.phase else ''}".rstrip() + " ", "magenta")
-    line.append(event.message)
+    line.append(console.visible(event.message))
     if event.seconds is not None:
         line.append(f" ({event.seconds:.2f} s)", "dim")
     console.stdout().print(line)

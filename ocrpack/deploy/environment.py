@@ -41,6 +41,13 @@ _PROBE = (
     "import json,platform,sys,sysconfig;print(json.dumps([platform.python_version(),"
     "sysconfig.get_platform(),sys.implementation.cache_tag,sys._base_executable]))"
 )
+_CHECK_PINS = """
+import importlib.metadata, json, re, sys
+found = {re.sub("[-_.]+", "-", one.metadata["Name"]).lower(): one.version for one in importlib.metadata.distributions()}
+for name, version in json.loads(sys.argv[1]):
+    if name not in found or version and found[name] != version:
+        sys.exit(f"{name} {version} was not installed (found: {found.get(name)})")
+"""
 _CHECK_FILES = """
 import importlib.metadata, os, sys
 for package in importlib.metadata.distributions():
@@ -237,7 +244,7 @@ def ensure(
             return whole, False
         remove_tree(folder)
         try:
-            _install(folder, release, python, uv, offline, deadline_s, on_line)
+            _install(root, folder, release, python, uv, offline, deadline_s, on_line)
         except CommandError as error:
             remove_tree(folder)
             remedy = "check the network and the package index of this machine, or build with --wheels"
@@ -254,6 +261,7 @@ def ensure(
 
 
 def _install(
+    root: Root,
     folder: Path,
     release: Path,
     python: Python,
@@ -265,8 +273,8 @@ def _install(
     begin = time.monotonic()
     own_python = folder / "bin" / "python"
     with tempfile.TemporaryDirectory(prefix="ocrpack-lock-") as place:
-        wanted = Path(place, LOCK)
-        wanted.write_bytes(_to_install(lock_of(release), offline))
+        wanted, lock = Path(place, LOCK), lock_of(release)
+        wanted.write_bytes(_to_install(lock, offline))
         words: list[str | Path] = ["--require-hashes", "-r", wanted]
         if (release / WHEELS).is_dir():
             words += ["--find-links", release / WHEELS]
@@ -280,19 +288,25 @@ def _install(
             ]
         else:
             commands = [
-                [python.executable, "-m", "venv", folder],
-                [own_python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *words],
-                [own_python, "-m", "pip", "check"],
+                [python.executable, "-I", "-m", "venv", folder],
+                [own_python, "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *words],
+                [own_python, "-I", "-m", "pip", "check"],
             ]
+        wanted_here = [
+            [pin.name, pin.version] for pin in lock.pins if pin.applies(this_machine(python.version).environment)
+        ]
+        commands.append([own_python, "-I", "-c", _CHECK_PINS, json.dumps(wanted_here)])
         for command in commands:
             left = max(1.0, deadline_s - (time.monotonic() - begin))
-            run(command, cwd=release, env=environ(), deadline_s=left, on_line=on_line)
+            # In the root, so that the settings of uv and pip that a bundle may bring are not obeyed.
+            run(command, cwd=root.environments, env=environ(), deadline_s=left, on_line=on_line)
 
 
 def _to_install(lock: Lock, offline: bool) -> bytes:
     """Return the lock for the installer; offline, without the places that it names on the network."""
     if offline:
-        lock = replace(lock, options=(), pins=tuple(replace(pin, url="") for pin in lock.pins))
+        pins = (replace(pin, url="") if pin.version else pin for pin in lock.pins)
+        lock = replace(lock, options=(), pins=tuple(pins))
     return lock.data
 
 
@@ -344,10 +358,12 @@ def prune(root: Root, used: set[str]) -> list[str]:
 def check(environment: Environment) -> list[Finding]:
     """Look whether an environment's packages have all of their files and agree; an empty list means sound."""
     uv = find_uv()
-    argv = [uv, "pip", "check", "--python", environment.python] if uv else [environment.python, "-m", "pip", "check"]
+    argv = (
+        [uv, "pip", "check", "--python", environment.python] if uv else [environment.python, "-I", "-m", "pip", "check"]
+    )
     try:
-        run(argv, deadline_s=120)
-        run([environment.python, "-I", "-B", "-c", _CHECK_FILES], deadline_s=120)
+        run(argv, cwd=environment.folder, deadline_s=120)
+        run([environment.python, "-I", "-B", "-c", _CHECK_FILES], cwd=environment.folder, deadline_s=120)
     except CommandError as error:
         words = error.tail.strip().splitlines()
         text = f"the environment is damaged: {words[-1] if words else error.message}"

@@ -18,12 +18,12 @@ _UNPROVEN = ".unproven-"
 _FAILURES_KEPT = 3
 _SMALL, _LARGE = 1 << 20, 32 << 20
 _SHARED = ("weights", "wheel", "tool")
-Supply = Callable[[Entry], Path]
+FileOf = Callable[[Entry], Path]
 _UNPACKED_REMEDY = "deploy the bundle again"
 
 
 def unpack(
-    archive: Archive, root: Root, deployment: Deployment, supply: Supply, progress: Callable[[int], None]
+    archive: Archive, root: Root, deployment: Deployment, supply: FileOf, progress: Callable[[int], None]
 ) -> tuple[Path, bool]:
     """Unpack a bundle and return its release folder, and whether this call made it.
 
@@ -66,7 +66,7 @@ def approve(deployment: Deployment, name: str) -> None:
     (deployment.releases / f"{_UNPROVEN}{name}").unlink(missing_ok=True)
 
 
-def _write_files(archive: Archive, root: Root, staging: Path, supply: Supply, progress: Callable[[int], None]) -> None:
+def _write_files(archive: Archive, root: Root, staging: Path, supply: FileOf, progress: Callable[[int], None]) -> None:
     staging.mkdir()
     folders = {staging}
     files = [staging / MANIFEST]
@@ -91,7 +91,7 @@ def _write_files(archive: Archive, root: Root, staging: Path, supply: Supply, pr
 
 
 def _write(
-    archive: Archive, entry: Entry, target: Path, supply: Supply, hasher: Hasher, progress: Callable[[int], None]
+    archive: Archive, entry: Entry, target: Path, supply: FileOf, hasher: Hasher, progress: Callable[[int], None]
 ) -> None:
     large = entry.size > _LARGE
     with target.open("xb", buffering=0) as file, written_back(file.fileno()) if large else contextlib.nullcontext():
@@ -113,7 +113,7 @@ def _link_blob(
     entry: Entry,
     root: Root,
     target: Path,
-    supply: Supply,
+    supply: FileOf,
     hasher: Hasher,
     progress: Callable[[int], None],
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ def signer(archive: Archive, root: Root, allowed: Path | None) -> str | None:
     Raises:
         BundleError: it is not signed by one of them.
     """
-    wanted = allowed or (root.allowed_signers if root.allowed_signers.exists() else None)
+    wanted = allowed or (root.allowed_signers if os.path.lexists(root.allowed_signers) else None)
     if wanted is None:
         return None
     return verify_signature(archive.path.name, archive.manifest.digest, archive.signature(), wanted)
@@ -72,7 +74,7 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
         places = [root.blobs / entry.sha256]
         if folder is not None:
             places += [folder / name for name in (entry.path, entry.path.rpartition("/")[2], entry.sha256)]
-        found = next((place for place in places if place.is_file() and place.stat().st_size == entry.size), None)
+        found = _fitting(places, entry)
         source = _source(descriptor, entry) if fetches else ()
         if found is not None:
             here[entry.sha256] = found
@@ -84,6 +86,17 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
             expected = f"{entry.size} bytes, SHA-256 {entry.sha256}"
             findings.append(Finding("weights-missing", text, remedy, Where(archive.path.name), expected))
     return Supply(here, addresses, tuple(findings))
+
+
+def _fitting(places: list[Path], entry: Entry) -> Path | None:
+    """Return the first file of the right size; of several the first one with the right content."""
+    sized = [place for place in places if place.is_file() and place.stat().st_size == entry.size]
+    return next((place for place in sized[:-1] if _sha256(place) == entry.sha256), sized[-1] if sized else None)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _source(descriptor: Descriptor, entry: Entry) -> tuple[str, ...]:

@@ -29,8 +29,10 @@ _INDEX = re.compile(
     r"(?P<option>-i|--index-url|--extra-index-url|-f|--find-links)(?:\s*=\s*|\s+|(?<=-[if]))(?P<url>\S+)$"
 )
 _LONG_FORMS = {"-i": "--index-url", "-f": "--find-links"}
-_USER = re.compile(r"(?<=://)(?!\$\{)[^/\s@]+@")
-_SSH_USER = re.compile(r"(?<=ssh://)([^/\s@:]+):[^/\s@]+@")
+_USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<user>[^/\s?#]*)@")
+_BROKEN_USER = re.compile(r"(?<=://)[^/\s@:]+:[^/\s@]*[^0-9/\s@\]][^/\s@]*/\S*@")
+"""A password with a slash in it, which no address may have."""
+_VARIABLES = re.compile(r"\$\{\w+\}|[\w.%+-]+:\$\{\w+\}|\$\{\w+\}:\$\{\w+\}")
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,19 @@ class Requirements:
     links: tuple[str, ...] = ()
 
 
-def without_credentials(text: str) -> str:
-    """Return text whose addresses have lost their users and passwords; `${VARIABLE}` and the users of ssh stay."""
-    return _USER.sub(lambda found: found[0] if _is_ssh(text, found.start()) else "", _SSH_USER.sub(r"\1@", text))
+def without_credentials(text: str, *, variables: bool = True) -> str:
+    """Return text whose addresses have lost their users and passwords, but for the users of ssh.
 
+    Where the secret is a `${VARIABLE}`, it stays if `variables` may.
+    """
 
-def _is_ssh(text: str, start: int) -> bool:
-    return text[:start].endswith("ssh://")
+    def plain(found: re.Match[str]) -> str:
+        scheme, user = found["scheme"], found["user"]
+        if scheme.endswith("ssh"):
+            return f"{scheme}://{user.partition(':')[0]}@"
+        return found[0] if variables and _VARIABLES.fullmatch(user) else f"{scheme}://"
+
+    return _USER.sub(plain, _BROKEN_USER.sub("", text))
 
 
 def requirement_files(folder: Path, name: str) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ def read(folder: Path, name: str) -> Requirements:
             include, index = _INCLUDE.match(line), _INDEX.match(line)
             if index and index["url"].startswith(("https://", "http://")):
                 option = _LONG_FORMS.get(index["option"], index["option"])
-                indexes[f"{option} {without_credentials(index['url'])}"] = None
+                indexes[f"{option} {without_credentials(index['url'], variables=False)}"] = None
             elif index and index["option"] in {"-f", "--find-links"}:
                 links[index["url"].removeprefix("file://")] = None
             elif include:
@@ -111,7 +119,7 @@ def read(folder: Path, name: str) -> Requirements:
                     pending.extend(_included(folder, path, target, where, findings))
             else:
                 findings.extend(_line(line, where))
-                lines.append(Line(shown(line, 200).strip('"'), _name(line), where))
+                lines.append(Line(shown(without_credentials(line), 200).strip('"'), _name(line), where))
     return Requirements(tuple(files), tuple(findings), tuple(lines), tuple(indexes), tuple(links))
 
 
