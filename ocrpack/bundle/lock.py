@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from packaging.markers import Marker
+from packaging.markers import Marker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
@@ -52,7 +52,7 @@ class Pin:
         """
         try:
             return not self.marker or Marker(self.marker).evaluate(dict(environment))
-        except ValueError as error:
+        except (ValueError, UndefinedEnvironmentName) as error:
             raise BundleError(f"{LOCK}: {self.name}: {error!s:.200}", "make it anew with `ocrpack lock`") from None
 
     @property
@@ -116,7 +116,7 @@ def parse(data: bytes) -> Lock:
             elif line.strip() and not line.startswith("#"):
                 pins.append(parse_pin(line, notes[licence], notes[origin]))
                 notes[licence] = notes[origin] = ""
-    except (ValueError, InvalidRequirement, RecursionError) as error:
+    except (ValueError, InvalidRequirement, UndefinedEnvironmentName, RecursionError) as error:
         raise BundleError(f"{LOCK} is no lock: {error!s:.200}", "make it anew with `ocrpack lock`") from None
     named = tuple(notes[platforms].split())
     lock = Lock(notes[python].partition(";")[0], notes[inputs], tuple(options), tuple(pins), named)

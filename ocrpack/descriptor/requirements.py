@@ -30,7 +30,7 @@ _INDEX = re.compile(
 )
 _LONG_FORMS = {"-i": "--index-url", "-f": "--find-links"}
 _USER = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<user>[^/\s?#]*)@")
-_BROKEN_USER = re.compile(r"(?<=://)[^/\s@:]+:[^/\s@]*[^0-9/\s@\]][^/\s@]*/\S*@")
+_BROKEN_USER = re.compile(r"(?<=://)[^/\s@:\[]+:[^/\s@]*[^0-9/\s@\]][^/\s@]*/\S*@")
 """A password with a slash in it, which no address may have."""
 _VARIABLES = re.compile(r"\$\{\w+\}|[\w.%+-]+:\$\{\w+\}|\$\{\w+\}:\$\{\w+\}")
 

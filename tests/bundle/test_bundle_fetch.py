@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from ocrpack.bundle import FetchError, fetch
-from ocrpack.bundle.fetch import cache_folder
+from ocrpack.bundle.fetch import _user_of, cache_folder
 
 CONTENT = os.urandom(3_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -27,7 +28,8 @@ class _Unsteady(BaseHTTPRequestHandler):
         content = server.content[begin:]
         self.send_response(206 if asked and server.ranges else 200)
         self.send_header("Content-Type", server.kind)
-        self.send_header("Content-Length", str(len(content)))
+        if server.length:
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if server.breaks:
             server.breaks -= 1
@@ -45,6 +47,7 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     served = ThreadingHTTPServer(("127.0.0.1", 0), _Unsteady)
     served.content, served.asked, served.breaks, served.piece, served.ranges = CONTENT, [], 0, 1_000_000, True
+    served.length = True
     served.kind, served.url = "application/octet-stream", f"http://127.0.0.1:{served.server_port}/m.bin"
     thread = threading.Thread(target=served.serve_forever, args=(0.05,))
     thread.start()
@@ -126,3 +129,44 @@ def test_two_at_once_fetch_one_file(server):
         thread.join()
     assert len(set(found)) == 1
     assert len(server.asked) == 1
+
+
+def test_a_damaged_file_of_the_cache_is_fetched_again(server):
+    fetch(server.url, SHA).write_bytes(b"bad")
+    assert fetch(server.url, SHA).read_bytes() == CONTENT
+
+
+def test_a_server_that_never_ends(server):
+    server.length = False
+    with pytest.raises(FetchError, match="another size") as caught:
+        fetch(server.url, SHA, 1_000_000)
+    assert caught.value.got == "more than 1000000 bytes"
+
+
+@pytest.mark.parametrize(
+    ("variables", "netrc", "url", "user"),
+    [
+        ({"UV_INDEX_URL": "https://a:b@idx.corp/simple"}, "", "https://idx.corp/files/x", "a:b"),
+        ({"PIP_INDEX_URL": "https://a:b@idx.corp/simple"}, "", "http://idx.corp/files/x", None),
+        ({"UV_INDEX": "corp=https://a:b@idx.corp/simple"}, "", "https://idx.corp:81/x", None),
+        ({}, "machine idx.corp login a password b\n", "https://idx.corp/x", "a:b"),
+        ({}, "machine idx.corp login a password b\n", "http://idx.corp/x", None),
+        ({}, "default login a password b\n", "https://evil.example/x", None),
+    ],
+)
+def test_who_gets_credentials(monkeypatch, tmp_path, variables, netrc, url, user):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text(netrc)
+    (tmp_path / ".netrc").chmod(0o600)
+    for name in (
+        "UV_DEFAULT_INDEX",
+        "UV_INDEX_URL",
+        "UV_INDEX",
+        "UV_EXTRA_INDEX_URL",
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert _user_of(urllib.parse.urlsplit(url)) == user

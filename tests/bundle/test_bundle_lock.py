@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import subprocess
+import tarfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrpack.bundle import Archive, parse_lock
+from ocrpack.bundle import Archive, parse_lock, this_machine
 from ocrpack.errors import BundleError, DescriptorError, PreflightError, UsageError
 from tests.index import Index, make_wheel
 
@@ -264,3 +266,78 @@ def test_any_bytes_are_a_lock_or_refused(data):
     except BundleError:
         return
     assert parse_lock(lock.data).pins == lock.pins
+
+
+def make_sdist(name, version):
+    """Return a source archive's file name and bytes; it is built by hatchling."""
+    files = {
+        "pyproject.toml": f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        '[build-system]\nrequires = ["hatchling"]\n'
+        'build-backend = "hatchling.build"\n[tool.hatch.build.targets.wheel]\ninclude = ["*.py"]\n',
+        f"{name.replace('-', '_')}.py": "x = 1\n",
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+    }
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{name.replace('-', '_')}-{version}/{path}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return f"{name.replace('-', '_')}-{version}.tar.gz", target.getvalue()
+
+
+def test_a_package_without_wheels_is_built_and_its_hash_is_in_the_lock(maker, index):
+    index.files.update([make_sdist("ocr-source", "1.0")])
+    made = maker.build(maker.source(requirements_text=f"--extra-index-url {index.url}\nocr-source\n"), wheels=True)
+    (wheel,) = [entry for entry in made.manifest.having("wheel") if "ocr_source" in entry.path]
+    lock = lock_of(made)
+    (pin,) = [pin for pin in lock.pins if pin.name == "ocr-source"]
+    assert wheel.sha256 in pin.hashes
+    carried = {entry.path.removeprefix("wheels/"): entry.sha256 for entry in made.manifest.having("wheel")}
+    assert this_machine("3.11.7").missing(lock, carried) == []
+
+
+def test_a_source_archive_at_an_address(maker, index):
+    name, data = make_sdist("ocr-source", "1.0")
+    index.files[name] = data
+    source = maker.source(requirements_text=f"ocr-source @ http://{index.host}/files/{name}\n")
+    (pin,) = [pin for pin in lock_of(maker.build(source)).pins if pin.name == "ocr-source"]
+    assert pin.version == "1.0"
+    made = maker.build(source, force=True, wheels=True)
+    assert any("ocr_source-1.0" in wheel for wheel in wheels_of(made))
+
+
+@pytest.mark.parametrize("line", ["./vendor/{}", "ocr-vendored @ file://{folder}/vendor/{}"])
+def test_a_wheel_in_the_source(maker, line):
+    name, data = make_wheel("ocr-vendored", "1.0")
+    source = maker.source(extra={f"vendor/{name}": data})
+    (source / "requirements.txt").write_text(line.format(name, folder=source) + "\n")
+    made = maker.build(source)
+    (pin,) = [pin for pin in lock_of(made).pins if pin.name == "ocr-vendored"]
+    assert pin.origin == f"./vendor/{name}", "no path of this machine"
+    assert wheels_of(made) == {name}
+
+
+def test_an_edited_lock_is_made_anew(maker, index):
+    source = maker.source(requirements_text=f"--extra-index-url {index.url}\nocr-core<2\n")
+    _relock(maker, source)
+    text = (source / "requirements.lock").read_text()
+    (source / "requirements.lock").write_text(text.partition("# licence: Apache-2.0\nocr-core")[0])
+    assert "ocr-core" not in (source / "requirements.lock").read_text()
+    assert own(lock_of(maker.build(source, force=True))) == {"ocr-core": ("1.1", "")}
+
+
+def test_a_lock_for_all_serves_each_platform(maker, index):
+    source = maker.source(requirements_text=f"--extra-index-url {index.url}\nocr-core<2\n")
+    first = _relock(maker, source)
+    made = maker.build(source, force=True, platforms=("manylinux_2_28_x86_64",), pythons=("3.11",))
+    assert lock_of(made) == first
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ["os_name ~= 'x'", "python_version ~= 'x'", "'x' in extras", f"python_version >= '{'9' * 5000}'"],
+)
+def test_markers_that_cannot_be_compared(marker):
+    with pytest.raises(BundleError):
+        parse_lock(f"flask==3 ; {marker} --hash=sha256:{'0' * 64}\n".encode())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -107,3 +109,42 @@ def test_what_is_no_bundle_is_not_pushed(machine, registry):
     bundle.write_bytes(data)
     machine.run("push", bundle, f"{registry}/ocr/broken", status=11)
     machine.run("pull", f"{registry}/ocr/broken", status=19)
+
+
+@pytest.mark.parametrize(
+    "answer", [[], {"layers": None}, {"layers": [{}]}, {"layers": [{"digest": "x"}]}, "text", None, 7]
+)
+def test_a_registry_that_is_none(machine, answer):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            data = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
+        thread = threading.Thread(target=served.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            for tag in (":1.0", ""):
+                failed = machine.run(
+                    "pull", f"127.0.0.1:{served.server_port}/x/y{tag}", "-o", machine.folder, status=19
+                )
+                assert "Traceback" not in failed.err
+        finally:
+            served.shutdown()
+            thread.join()
+
+
+def test_a_pull_replaces_nothing_unasked(machine, registry):
+    machine.run("push", machine.bundle(), f"{registry}/ocr/kept")
+    (machine.folder / "here").mkdir()
+    (machine.folder / "here" / "mini-1.0.zip").write_bytes(b"mine")
+    machine.run("pull", f"{registry}/ocr/kept", "-o", machine.folder / "here", status=17)
+    assert (machine.folder / "here" / "mini-1.0.zip").read_bytes() == b"mine"
+    machine.run("pull", f"{registry}/ocr/kept", "-o", machine.folder / "here", "--force")

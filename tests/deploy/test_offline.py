@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ocrpack.bundle import Hasher, Manifest
+from ocrpack.bundle.archive import ArchiveWriter
+from ocrpack.bundle.manifest import order
 from tests.conftest import MINI_APP
 from tests.index import Index, make_wheel
 
@@ -255,3 +260,58 @@ def test_what_the_root_holds(machine):
     machine.deploy(machine.bundle(version="1.3"), "--keep", "1")
     alone = [row["bytes"] for row in machine.run("list", "--json").json["releases"] if row["version"] == "1.1"]
     assert alone == [before + 100_000], "nothing else links to its weights any more"
+
+
+def test_settings_of_uv_in_a_bundle_are_not_obeyed(machine):
+    evil = machine.folder / "evil"
+    extra = {"uv.toml": f'cache-dir = "{evil}/cache"\n[pip]\ntarget = "{evil}/target"\n'}
+    extra["pyproject.toml"] = '[tool.uv]\nrequired-version = ">=99"\n'
+    source = machine.source(files=["uv.toml", "pyproject.toml"])
+    for name, text in extra.items():
+        (source / name).write_text(text)
+    machine.env["OCRPACK_TEST"] = "1"
+    (source / "uv.toml").rename(source / "kept.toml")
+    (source / "pyproject.toml").rename(source / "kept2.toml")
+    document = (source / "descriptor.json").read_text().replace('"uv.toml"', '"kept.toml"')
+    (source / "descriptor.json").write_text(document.replace('"pyproject.toml"', '"kept2.toml"'))
+    machine.run("build", source, "-o", machine.folder)
+    bundle = machine.folder / "mini-1.0.zip"
+    renamed = rebuilt(bundle, {"kept.toml": "uv.toml", "kept2.toml": "pyproject.toml"})
+    machine.deploy(renamed)
+    assert not evil.exists()
+
+
+def rebuilt(bundle, names):
+    """Write a bundle again with other names for some of its files: canonical, though no build made it."""
+    with zipfile.ZipFile(bundle) as archive:
+        roles = {entry["path"]: entry["role"] for entry in json.loads(archive.read("manifest.json"))["files"]}
+        files = {names.get(path, path): (archive.read(path), role) for path, role in roles.items()}
+    target = bundle.with_name("rebuilt.zip")
+    with target.open("w+b") as file, Hasher() as hasher:
+        writer = ArchiveWriter(file, hasher)
+        for path in sorted(files, key=lambda path: order(path, files[path][1])):
+            writer.add(path, files[path][1], io.BytesIO(files[path][0]), len(files[path][0]))
+        writer.finish(Manifest("mini", "1.0", writer.entries))
+    return target
+
+
+def test_a_root_whose_signers_cannot_be_read_takes_nothing(machine):
+    machine.root.mkdir(parents=True)
+    (machine.root / "allowed_signers").symlink_to("/nonexistent/allowed")
+    failed = machine.deploy(machine.bundle(), status=2)
+    assert "no file of allowed signers" in failed.err
+    assert not (machine.root / "apps").exists()
+
+
+def test_control_characters_of_a_bundle_do_nothing_to_the_terminal(machine):
+    bundle = machine.bundle(summary="\x1b]0;pwned\x07 red \x9b31m")
+    shown = machine.run("inspect", bundle).out
+    assert "\x1b" not in shown
+    assert "\\x1b]0;pwned\\x07" in shown
+
+
+def test_a_bundle_runs_its_own_ocrpack(machine):
+    bundle = machine.bundle()
+    (machine.folder / "ocrpack").mkdir()
+    (machine.folder / "ocrpack" / "__init__.py").write_text("raise SystemExit('another ocrpack')\n")
+    assert "is sound" in python_alone(machine, bundle, "verify").stdout

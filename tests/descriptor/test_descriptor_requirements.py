@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrpack.descriptor.requirements import read, requirement_files
+from ocrpack.descriptor.requirements import read, requirement_files, without_credentials
 
 
 def codes(tmp_path, text: str | bytes) -> list[tuple[str, int | None]]:
@@ -126,3 +126,26 @@ def test_all_files_of_the_requirements_are_listed(tmp_path):
     (tmp_path / "requirements.txt").write_text("-r more.txt\n")
     (tmp_path / "more.txt").write_text("flask\n")
     assert sorted(requirement_files(tmp_path, "requirements.txt")) == ["more.txt", "requirements.txt"]
+
+
+@pytest.mark.parametrize(
+    ("address", "kept"),
+    [
+        ("https://ada:hunter2@host/simple", "https://host/simple"),
+        ("https://ghp_token@host/x", "https://host/x"),
+        ("https://ada:p@ss@host/x", "https://host/x"),
+        ("https://ada:pa/ss@host/x", "https://host/x"),
+        ("https://${USER}:hunter2@host/x", "https://host/x"),
+        ("https://ada:${TOKEN}@host/x", "https://ada:${TOKEN}@host/x"),
+        ("https://${TOKEN}@host/x", "https://${TOKEN}@host/x"),
+        ("git+ssh://git@host/x.git@v1", "git+ssh://git@host/x.git@v1"),
+        ("git+ssh://git:pw@host/x.git", "git+ssh://git@host/x.git"),
+        ("git+https://host/x.git@main", "git+https://host/x.git@main"),
+        ("git+https://bob:tok@host/x.git@main", "git+https://host/x.git@main"),
+        ("http://127.0.0.1:8080/a@b", "http://127.0.0.1:8080/a@b"),
+        ("http://[::1]:8080/a@b", "http://[::1]:8080/a@b"),
+    ],
+)
+def test_credentials_are_taken_out(address, kept):
+    assert without_credentials(f"--index-url {address} # x") == f"--index-url {kept} # x"
+    assert "${" not in without_credentials(address, variables=False)
