@@ -20,7 +20,7 @@ from ocrpack.bundle.measured import Machine, Measured, MeasuredSample
 from ocrpack.bundle.registry import pull, push
 from ocrpack.bundle.sbom import SBOM
 from ocrpack.bundle.signature import verify as verify_signature
-from ocrpack.bundle.stream import Digests, Hasher, written_back
+from ocrpack.bundle.stream import Digests, Hasher, sha256_of, written_back
 from ocrpack.bundle.target import Target
 from ocrpack.bundle.target import here as this_machine
 
@@ -63,6 +63,7 @@ __all__ = [
     "parse_manifest",
     "pull",
     "push",
+    "sha256_of",
     "start",
     "this_machine",
     "verify_signature",

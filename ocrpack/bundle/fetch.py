@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import http.client
 import io
 import netrc
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ocrpack.bundle.stream import CHUNK
+from ocrpack.bundle.stream import CHUNK, sha256_of
 from ocrpack.errors import OcrpackError
 
 _TIMEOUT_S = 60
@@ -74,7 +73,7 @@ def fetch(url: str, sha256: str, size: int | None = None, progress: Progress = l
         if _is_whole(target, sha256):
             return target
         _receive(url, partial, size, progress)
-        found = _sha256(partial)
+        found = sha256_of(partial)
         if found != sha256:
             partial.unlink()
             raise FetchError(f"{url} is another file", kind="digest", expected=sha256, got=found)
@@ -82,16 +81,11 @@ def fetch(url: str, sha256: str, size: int | None = None, progress: Progress = l
     return target
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _is_whole(path: Path, sha256: str) -> bool:
     """Tell whether a cached file is there and what its name says; one that is not is removed."""
     if not path.exists():
         return False
-    if _sha256(path) == sha256:
+    if sha256_of(path) == sha256:
         return True
     path.unlink()
     return False

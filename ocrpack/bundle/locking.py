@@ -17,6 +17,7 @@ from packaging.utils import parse_wheel_filename
 from ocrpack.bundle import licence, server, target, wheel
 from ocrpack.bundle.index import UnresolvedError, resolve
 from ocrpack.bundle.lock import LOCK, Lock, Pin, parse, parse_pin
+from ocrpack.bundle.stream import sha256_of
 from ocrpack.descriptor import RELEASES, Descriptor, Requirements, Source, read_requirements, without_credentials
 from ocrpack.errors import BundleError, DescriptorError, Finding, Where
 
@@ -77,7 +78,7 @@ def lock(
             pin = parse_pin(without_credentials(line, variables=False))
             own = next((nearby[digest] for digest in pin.hashes if digest in nearby), None)
             if own is not None:
-                pin = replace(pin, hashes=(wheel.digest_of(own),), origin=_relative(own, folder))
+                pin = replace(pin, hashes=(sha256_of(own),), origin=_relative(own, folder))
                 carried.append(own)
             pins.append(pin)
         else:
@@ -150,7 +151,7 @@ def _explained(words: str, source: Source, requirements: Requirements) -> Descri
 
 def _wheels_in(folder: Path, links: tuple[str, ...]) -> dict[str, Path]:
     """Return the wheels in folders of this machine by SHA-256: the target does not have them."""
-    return {wheel.digest_of(path): path for link in links for path in sorted((folder / link).glob("*.whl"))}
+    return {sha256_of(path): path for link in links for path in sorted((folder / link).glob("*.whl"))}
 
 
 def _built(line: str, folder: Path, on_line: Callable[[str], None]) -> tuple[Pin, Path]:
@@ -163,7 +164,7 @@ def _built(line: str, folder: Path, on_line: Callable[[str], None]) -> tuple[Pin
         origin = _relative(folder / place, folder)
     path = wheel.build(origin if _is_here(line) else head.strip(), folder, on_line, Where(str(folder)))
     name, version = parse_wheel_filename(path.name)[:2]
-    return Pin(name, str(version), marker.strip(), (wheel.digest_of(path),), origin=origin), path
+    return Pin(name, str(version), marker.strip(), (sha256_of(path),), origin=origin), path
 
 
 def _is_here(line: str) -> bool:
@@ -181,7 +182,7 @@ def _rebuilt(pin: Pin, place: Path, on_line: Callable[[str], None]) -> Path:
     """Return the wheel that a lock names; what a commit was built into stays, a folder may have changed."""
     known = wheel.built_before(pin.hashes[0]) if _GIT.search(pin.origin) else None
     path = known or wheel.build(pin.origin, place.parent, on_line, Where(str(place)))
-    if wheel.digest_of(path) == pin.hashes[0]:
+    if sha256_of(path) == pin.hashes[0]:
         return path
     text = f"{pin.name} {pin.version}, built from {pin.origin}, is not the one in {LOCK}"
     raise _refusal("lock", text, "make the lock anew with `ocrpack lock`", place)

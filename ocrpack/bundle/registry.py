@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ocrpack.bundle.archive import Archive
 from ocrpack.bundle.manifest import Manifest
-from ocrpack.bundle.stream import CHUNK, Progress
+from ocrpack.bundle.stream import CHUNK, Progress, sha256_of
 from ocrpack.errors import BundleError, ConflictError, NotFoundError, PreflightError, UsageError, explained_io
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def push(bundle: Path, reference: str, *, plain_http: bool, force: bool, on_line
         manifest = archive.manifest
     place = _place(reference)
     place = Place(place.repository, place.tag or manifest.version.replace("+", "_"))
-    digest = _digest(bundle)
+    digest = f"sha256:{sha256_of(bundle)}"
     with _asking(place, plain_http) as (registry, container):
         known = _layer(registry, container)
         if known == digest:
@@ -209,11 +209,6 @@ def _newest(registry: Registry, container: Container, place: Place) -> str:
     if not versions:
         raise NotFoundError(f"{place.repository} has no version", "name a tag")
     return versions[max(versions)]
-
-
-def _digest(bundle: Path) -> str:
-    with bundle.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def _annotations(manifest: Manifest) -> dict[str, str]:

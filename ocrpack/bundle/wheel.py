@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from packaging.utils import parse_wheel_filename
 from ocrpack.bundle.fetch import FetchError, cache_folder, fetch
 from ocrpack.bundle.index import File, Located, environ
 from ocrpack.bundle.lock import Lock, Pin
+from ocrpack.bundle.stream import sha256_of
 from ocrpack.bundle.target import Target
 from ocrpack.descriptor import without_credentials
 from ocrpack.errors import DescriptorError, Finding, Where
@@ -69,8 +69,7 @@ def _kept(made: Path) -> Path:
                 plain = zipfile.ZipInfo(entry.filename)
                 plain.external_attr = (0o100755 if entry.external_attr >> 16 & 0o100 else 0o100644) << 16
                 wheel.writestr(plain, source.read(entry))
-        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-        target = cache_folder("wheels", digest) / made.name
+        target = cache_folder("wheels", sha256_of(partial)) / made.name
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -114,23 +113,17 @@ def choose(
             if package.pin not in built or target.rank(built[package.pin].name) is None:
                 findings.append(_missing(f"{package.pin.name} {package.pin.version}", target, sorted(files)))
     pins = tuple(
-        replace(pin, hashes=tuple(sorted({*pin.hashes, digest_of(built[pin])}))) if pin in built else pin
+        replace(pin, hashes=tuple(sorted({*pin.hashes, sha256_of(built[pin])}))) if pin in built else pin
         for pin in lock.pins
     )
     whole = replace(lock, pins=pins)
     inside = {file.name: file.sha256 for file in wanted.values()}
-    inside |= {path.name: digest_of(path) for path in (*carried, *built.values())}
+    inside |= {path.name: sha256_of(path) for path in (*carried, *built.values())}
     for target in targets if not findings else ():
         findings += [_missing(f"{pin.name} {pin.version}", target, ()) for pin in target.missing(whole, inside)]
     if findings:
         raise DescriptorError(findings[0].message, findings[0].remedy, tuple(findings))
     return whole, sorted(wanted.values(), key=lambda file: file.name), sorted(built.values())
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _missing(what: str, target: Target, files: Sequence[str]) -> Finding:

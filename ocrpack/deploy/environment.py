@@ -44,8 +44,9 @@ _PROBE = (
 _CHECK_PINS = """
 import importlib.metadata, json, re, sys
 found = {re.sub("[-_.]+", "-", one.metadata["Name"]).lower(): one.version for one in importlib.metadata.distributions()}
+numbers = lambda version: [int(number) for number in re.findall("[0-9]+", version)]  # 2024.07 is 2024.7
 for name, version in json.loads(sys.argv[1]):
-    if name not in found or version and found[name] != version:
+    if name not in found or version and numbers(found[name]) != numbers(version):
         sys.exit(f"{name} {version} was not installed (found: {found.get(name)})")
 """
 _CHECK_FILES = """

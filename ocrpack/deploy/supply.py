@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrpack.bundle import Archive, Entry, FetchError, Pin, Target, fetch, verify_signature
+from ocrpack.bundle import Archive, Entry, FetchError, Pin, Target, fetch, sha256_of, verify_signature
 from ocrpack.deploy.root import Root
 from ocrpack.descriptor import Descriptor
 from ocrpack.errors import Finding, PreflightError, Where
@@ -91,12 +90,7 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
 def _fitting(places: list[Path], entry: Entry) -> Path | None:
     """Return the first file of the right size; of several the first one with the right content."""
     sized = [place for place in places if place.is_file() and place.stat().st_size == entry.size]
-    return next((place for place in sized[:-1] if _sha256(place) == entry.sha256), sized[-1] if sized else None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return next((place for place in sized[:-1] if sha256_of(place) == entry.sha256), sized[-1] if sized else None)
 
 
 def _source(descriptor: Descriptor, entry: Entry) -> tuple[str, ...]:
