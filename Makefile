@@ -62,7 +62,10 @@ demo: $(VENV)/.ocrpack ## build, deploy and verify the default bundle, and print
 
 .PHONY: demo-stop
 demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
-	@$(BIN)/ocrpack remove tesseract --root $(DEMO_ROOT) --yes
+	@digest=$$($(BIN)/ocrpack list tesseract --root $(DEMO_ROOT) --json | sed -nE 's/.*"digest": "([0-9a-f]{64})".*/\1/p'); \
+	$(BIN)/ocrpack remove tesseract --root $(DEMO_ROOT) --yes; \
+	for tag in $$(git tag --list 'tesseract/v*'); do \
+	if git tag --list -n99 "$$tag" | grep -qF "$${digest:-nothing}"; then git tag --delete "$$tag" >/dev/null; fi; done
 
 # --- checks
 

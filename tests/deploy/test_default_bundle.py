@@ -133,3 +133,4 @@ def test_make_demo_in_a_fresh_clone_twice(machine, tmp_path):
         assert "Bundle: sha256:" in tags
     finally:
         subprocess.run(["make", "demo-stop"], cwd=clone, env=env, check=True, capture_output=True)
+    assert subprocess.run(["git", "tag"], cwd=clone, capture_output=True, text=True, check=True).stdout == ""
