@@ -64,7 +64,7 @@ demo: $(VENV)/.ocrpack ## build, deploy and verify the default bundle, and print
 demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
 	@digest=$$($(BIN)/ocrpack list tesseract --root $(DEMO_ROOT) --json | sed -nE 's/.*"digest": "([0-9a-f]{64})".*/\1/p'); \
 	$(BIN)/ocrpack remove tesseract --root $(DEMO_ROOT) --yes; \
-	for tag in $$(git tag --list 'tesseract/v*'); do \
+	for tag in $$(git tag --list 'tesseract/v*' 2>/dev/null); do \
 	if git tag --list -n99 "$$tag" | grep -qF "$${digest:-nothing}"; then git tag --delete "$$tag" >/dev/null; fi; done
 
 # --- checks
