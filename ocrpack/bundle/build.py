@@ -9,13 +9,12 @@ from pathlib import Path
 
 from ocrpack.bundle import guide, index, locking, output, target, tool, weights, wheel
 from ocrpack.bundle.archive import ArchiveWriter
-from ocrpack.bundle.fetch import Progress
 from ocrpack.bundle.manifest import Entry, Manifest, check_paths
 from ocrpack.bundle.measured import MEASURED
 from ocrpack.bundle.parts import LATER, Part, collect, in_order
 from ocrpack.bundle.sbom import SBOM, sbom
 from ocrpack.bundle.signature import sign
-from ocrpack.bundle.stream import Hasher, written_back
+from ocrpack.bundle.stream import Hasher, Progress, written_back
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, Source, load, load_source
 from ocrpack.errors import DescriptorError, Finding, Where, explained_io
 from ocrpack.journal import append, timestamp

@@ -15,13 +15,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from ocrpack.bundle.stream import CHUNK, sha256_of
+from ocrpack.bundle.stream import CHUNK, Progress, sha256_of
 from ocrpack.errors import OcrpackError
 
 _TIMEOUT_S = 60
@@ -29,7 +29,6 @@ _FRUITLESS_TRIES = 4
 _HTML = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _SPARE_BYTES = 16 << 20
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG}
-Progress = Callable[[int], None]
 
 
 @dataclass

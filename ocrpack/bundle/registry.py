@@ -134,7 +134,7 @@ def pull(
             with Archive(partial) as archive:
                 manifest = archive.manifest
             target = output if output.suffix.lower() == ".zip" else folder / f"{manifest.name}-{manifest.version}.zip"
-            if target.exists() and not force and target.read_bytes() != partial.read_bytes():
+            if target.exists() and not force and f"sha256:{sha256_of(target)}" != digest:
                 remedy = "pass --force to replace it, or -o for another place"
                 raise ConflictError(f"{target} exists with other content", remedy)
             partial.chmod(0o644)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ocrpack.bundle.fetch import FetchError, Progress, fetch, is_html
+from ocrpack.bundle.fetch import FetchError, fetch, is_html
+from ocrpack.bundle.stream import Progress
 from ocrpack.descriptor import Weight
 from ocrpack.errors import DescriptorError, Finding, Where
 

@@ -112,13 +112,14 @@ def choose(
                     built[package.pin] = build(str(_fetched(package.source)), Path.cwd(), on_line)
             if package.pin not in built or target.rank(built[package.pin].name) is None:
                 findings.append(_missing(f"{package.pin.name} {package.pin.version}", target, sorted(files)))
+    digests = {path: sha256_of(path) for path in (*carried, *built.values())}
     pins = tuple(
-        replace(pin, hashes=tuple(sorted({*pin.hashes, sha256_of(built[pin])}))) if pin in built else pin
+        replace(pin, hashes=tuple(sorted({*pin.hashes, digests[built[pin]]}))) if pin in built else pin
         for pin in lock.pins
     )
     whole = replace(lock, pins=pins)
     inside = {file.name: file.sha256 for file in wanted.values()}
-    inside |= {path.name: sha256_of(path) for path in (*carried, *built.values())}
+    inside |= {path.name: digest for path, digest in digests.items()}
     for target in targets if not findings else ():
         findings += [_missing(f"{pin.name} {pin.version}", target, ()) for pin in target.missing(whole, inside)]
     if findings:

@@ -20,16 +20,15 @@ from packaging.specifiers import SpecifierSet
 
 from ocrpack.bundle import (
     LOCK,
-    MANIFEST,
     WHEELS,
     Entry,
     Lock,
     environ,
     find_uv,
     parse_lock,
-    parse_manifest,
     this_machine,
 )
+from ocrpack.deploy.release import read_manifest
 from ocrpack.deploy.root import Root, remove_tree, write_durably
 from ocrpack.errors import BundleError, EnvironmentSetupError, Finding, PreflightError, Where
 from ocrpack.journal import timestamp
@@ -177,8 +176,8 @@ def lock_of(release: Path) -> Lock:
 def carries_all(release: Path, lock: Lock, python: Python) -> bool:
     """Tell whether a release carries the wheels of all packages that this machine needs."""
     try:
-        entries = parse_manifest((release / MANIFEST).read_bytes()).having("wheel")
-    except (OSError, BundleError):
+        entries = read_manifest(release).having("wheel")
+    except BundleError:
         return False
     return not this_machine(python.version).missing(lock, wheel_digests(entries))
 
@@ -293,9 +292,8 @@ def _install(
                 [own_python, "-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *words],
                 [own_python, "-I", "-m", "pip", "check"],
             ]
-        wanted_here = [
-            [pin.name, pin.version] for pin in lock.pins if pin.applies(this_machine(python.version).environment)
-        ]
+        machine = this_machine(python.version).environment
+        wanted_here = [[pin.name, pin.version] for pin in lock.pins if pin.applies(machine)]
         commands.append([own_python, "-I", "-c", _CHECK_PINS, json.dumps(wanted_here)])
         for command in commands:
             left = max(1.0, deadline_s - (time.monotonic() - begin))
