@@ -46,6 +46,8 @@ APP_MAY = {
     "pytesseract",
     "rapidocr",
     "numpy",
+    "pypdfium2",
+    "prometheus_client",
     "waitress",
 }
 RUN_BY_THEMSELVES = {"gate", "supervisor", "instance_log", "launcher"}

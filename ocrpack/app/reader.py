@@ -132,7 +132,7 @@ class Reader:
 
     def _recognise(self, picture: Picture, seconds: float) -> Page:
         try:
-            return self.engine.read(picture.image, picture.dpi, seconds)
+            return self.engine.read(picture.image, picture.dpi, (), seconds)
         except RefusedError as error:
             title, detail = "The engine refuses the image", f"{self.engine.name} says: {error}"
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "refused-image", title, detail) from error

@@ -88,7 +88,7 @@ def test_turned_pages_are_read_and_located(client: FlaskClient, shared_data: Pat
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (300, 2), (10, 10)])
 def test_specks_have_no_text(weights: Path, backend: str, size: tuple[int, int]) -> None:
-    page = load_engine("tesseract", model(weights, backend=backend)).read(Image.new("RGB", size, "white"), None, 60)
+    page = load_engine("tesseract", model(weights, backend=backend)).read(Image.new("RGB", size, "white"), None, (), 60)
     assert (page.text, page.lines, page.angle) == ("", (), 0)
 
 
@@ -100,15 +100,15 @@ def test_reading_ends_at_its_deadline(weights: Path, backend: str) -> None:
             crowded.paste(drawing("RGB", "black", "white"), (x, y))
     engine = load_engine("tesseract", model(weights, backend=backend))
     with pytest.raises(TimeoutError):
-        engine.read(crowded, None, 0.05)
-    assert engine.read(drawing("RGB", "black", "white"), None, 60).text == "Seven quiet harbours"
+        engine.read(crowded, None, (), 0.05)
+    assert engine.read(drawing("RGB", "black", "white"), None, (), 60).text == "Seven quiet harbours"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_only_packed_language_data_is_used(tmp_path: Path, backend: str) -> None:
     (tmp_path / "eng.traineddata").write_bytes(b"not language data" * 100)
     with pytest.raises(Exception, match=r"."):
-        load_engine("tesseract", model(tmp_path, backend=backend)).read(drawing("RGB", "black", "white"), None, 60)
+        load_engine("tesseract", model(tmp_path, backend=backend)).read(drawing("RGB", "black", "white"), None, (), 60)
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

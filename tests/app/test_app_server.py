@@ -38,7 +38,7 @@ class FakeEngine:
     def __init__(self, read: Callable[[], Page] = lambda: Page("", 0.0, ())) -> None:
         self._read = read
 
-    def read(self, image: Image.Image, dpi: int | None, seconds: float) -> Page:
+    def read(self, image: Image.Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
         return self._read()
 
 

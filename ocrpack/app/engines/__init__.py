@@ -1,7 +1,8 @@
 """What an OCR engine is to the app, and the engines there are.
 
-An engine is one module with a `load(model) -> Engine` function and one line in `REGISTRY`. Its library is imported
-inside that module alone, so that a bundle needs to install only the engine it uses.
+An engine is one module with a `load(model) -> Engine` function and one line in `REGISTRY`; another package brings its
+own as an entry point of the group `ocrpack.engines` that names such a function. An engine's library is imported inside
+its module alone, so that a bundle needs to install only the engine it uses.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ Polygon = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, in
 REGISTRY = {
     "tesseract": ".tesseract",
 }
+ENTRY_POINTS = "ocrpack.engines"
 
 
 class RefusedError(Exception):
@@ -74,18 +77,26 @@ class Model:
 
 
 class Engine(Protocol):
-    """Read text from images; the caller lets one image in at a time."""
+    """Read text from images; the caller lets one image in at a time, and nothing of it may colour the next."""
 
     name: str
     backend: str
+    version: str
+    """The version of the engine's library."""
+    shares_by_fork: bool
+    """Whether processes forked after `load` can use the loaded model."""
 
-    def read(self, image: Image, dpi: int | None, seconds: float) -> Page:
-        """Return the text of an upright RGB image.
+    def read(self, image: Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
+        """Return the text of an upright RGB image, in some of the model's languages (none named: all of them).
 
         Raises:
             RefusedError: the engine cannot take this image.
             TimeoutError: reading took longer than `seconds`.
         """
+        ...
+
+    def turn(self, image: Image) -> int | None:
+        """Return by how many quarter turns clockwise the text is turned (0 to 3), None where that cannot be told."""
         ...
 
 
@@ -103,13 +114,16 @@ def load_engine(name: str, model: Model) -> Engine:
     Raises:
         RuntimeError: there is no such engine, a weight file is missing, or the engine's library cannot be had.
     """
-    if name not in REGISTRY:
-        raise RuntimeError(f"there is no engine {name!r}; the descriptor's app.engine may be: {', '.join(REGISTRY)}")
+    others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in REGISTRY and name not in others:
+        known = ", ".join([*REGISTRY, *others])
+        raise RuntimeError(f"there is no engine {name!r}; the descriptor's app.engine may be: {known}")
     for weight in model.weights:
         if not weight.path.is_file():
             raise RuntimeError(
                 f"the {weight.role} weights {weight.path} are missing; run the app from an unpacked bundle, "
                 f"or put the file there"
             )
-    engine: Engine = import_module(REGISTRY[name], __package__).load(model)
+    load = import_module(REGISTRY[name], __package__).load if name in REGISTRY else others[name].load()
+    engine: Engine = load(model)
     return engine

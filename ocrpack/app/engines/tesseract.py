@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,7 @@ from . import Line, Page, RefusedError
 from .hocr import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from . import Box, Model, Polygon
@@ -36,6 +38,7 @@ DOUBTFUL = 0.5
 
 class _Backend(Protocol):
     name: str
+    version: str
 
     def hocr(self, image: Image.Image, dpi: int | None, seconds: float) -> str | bytes: ...
 
@@ -44,37 +47,51 @@ class Tesseract:
     """Read images with Tesseract through whichever of its two backends is there."""
 
     name = "tesseract"
+    shares_by_fork = True
 
-    def __init__(self, backend: _Backend, psm: int) -> None:
-        """Wrap a backend that has its model loaded."""
-        self._backend = backend
+    def __init__(self, make: Callable[[str], _Backend], languages: tuple[str, ...], psm: int) -> None:
+        """Load the model's languages with `make`, which takes them the way Tesseract wants them."""
+        self._make = make
+        self._languages = languages
+        self._loaded: dict[tuple[str, ...], _Backend] = {}
         self._turns_over = psm == AUTOMATIC_PAGE
-        self.backend = backend.name
+        backend = self._backend(())
+        self.backend, self.version = backend.name, backend.version
 
-    def read(self, image: Image.Image, dpi: int | None, seconds: float) -> Page:
+    def read(self, image: Image.Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
         """Return the text of an upright RGB image; what reads badly is read upside down as well.
 
         Raises:
             RefusedError: Tesseract cannot take this image.
             TimeoutError: reading took longer than `seconds`.
         """
+        backend = self._backend(languages)
         deadline = time.monotonic() + seconds
-        page = parse(self._backend.hocr(image, dpi, seconds))
+        page = parse(backend.hocr(image, dpi, seconds))
         # Automatic page segmentation finds columns of turned text but cannot tell up from down.
         if not self._turns_over or not page.lines or _confidence(page) >= DOUBTFUL:
             return page
-        turned = parse(
-            self._backend.hocr(image.transpose(Image.Transpose.ROTATE_180), dpi, deadline - time.monotonic())
-        )
+        turned = parse(backend.hocr(image.transpose(Image.Transpose.ROTATE_180), dpi, deadline - time.monotonic()))
         return _turned_over(turned, *image.size) if _confidence(turned) >= DOUBTFUL else page
+
+    def turn(self, image: Image.Image) -> int | None:
+        """Return None: without orientation data Tesseract cannot tell."""
+        return None
+
+    def _backend(self, languages: tuple[str, ...]) -> _Backend:
+        chosen = languages or self._languages
+        if chosen not in self._loaded:
+            self._loaded[chosen] = self._make("+".join(chosen))
+        return self._loaded[chosen]
 
 
 class _InProcess:
     name = "tesserocr"
 
-    def __init__(self, folder: Path, languages: str, psm: int) -> None:
-        from tesserocr import PyTessBaseAPI
+    def __init__(self, folder: Path, psm: int, languages: str) -> None:
+        from tesserocr import PyTessBaseAPI, tesseract_version
 
+        self.version = tesseract_version().split()[1]
         self._api = PyTessBaseAPI(
             # Tesseract appends file names to this, so the separator at its end is needed.
             path=f"{folder}{os.sep}",
@@ -105,13 +122,13 @@ class _InProcess:
 class _Command:
     name = "pytesseract"
 
-    def __init__(self, folder: Path, languages: str, psm: int) -> None:
+    def __init__(self, folder: Path, psm: int, languages: str) -> None:
         import pytesseract
 
         self._languages = languages
         self._config = f"--tessdata-dir {_quoted(str(folder))} --psm {psm}"
         try:
-            pytesseract.get_tesseract_version()
+            self.version = str(pytesseract.get_tesseract_version())
         except pytesseract.TesseractNotFoundError as error:
             raise RuntimeError(
                 "the backend pytesseract needs the tesseract command: install the system package tesseract-ocr "
@@ -155,14 +172,14 @@ def load(model: Model) -> Tesseract:
     for name, backend in BACKENDS.items():
         if wanted in ("auto", name):
             try:
-                return Tesseract(backend(folder, languages, psm), psm)
+                return Tesseract(partial(backend, folder, psm), languages, psm)
             except ImportError as error:
                 failures.append(f"the Python package {name} cannot be imported ({error})")
     raise RuntimeError(f"no way to call Tesseract: {'; '.join(failures)}; install it into this environment")
 
 
-def _language_data(model: Model) -> tuple[Path, str]:
-    """Return the folder of the packed language data, and the languages the way Tesseract wants them."""
+def _language_data(model: Model) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder of the packed language data, and the languages."""
     packed = {weight.path.stem: weight.path for weight in model.weights if weight.path.suffix == ".traineddata"}
     languages = model.languages or tuple(packed)
     if missing := [language for language in languages if language not in packed]:
@@ -173,7 +190,7 @@ def _language_data(model: Model) -> tuple[Path, str]:
     folders = {packed[language].parent for language in languages}
     if len(folders) != 1:
         raise RuntimeError(f"Tesseract needs its language data in one folder, not in {len(folders)}")
-    return folders.pop(), "+".join(languages)
+    return folders.pop(), languages
 
 
 def _confidence(page: Page) -> float:
