@@ -102,9 +102,9 @@ class _InProcess:
 
     def hocr(self, image: Image.Image, dpi: int | None, seconds: float) -> str:
         # The API reads from this buffer until Clear, without a copy: the name keeps it alive.
-        pixels = image.tobytes()
+        pixels = image.convert("L").tobytes()
         try:
-            self._api.SetImageBytes(pixels, image.width, image.height, 3, image.width * 3)
+            self._api.SetImageBytes(pixels, image.width, image.height, 1, image.width)
             if dpi:
                 self._api.SetSourceResolution(dpi)
             if not self._api.Recognize(max(1, int(seconds * 1000))):
