@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..engines import Page
 
-SIDE = 640
+SIDE = 480
 STEEPEST = 12
 
 
@@ -30,14 +30,14 @@ def ink(grey: Image.Image) -> tuple[Image.Image, int]:
 
 
 def unread(marks: Image.Image, factor: int, page: Page) -> float:
-    """Return which share of the ink lies outside all lines that were read."""
+    """Return which share of the ink lies outside all words that were read."""
     total = marks.histogram()[255]
     if not total:
         return 0.0
     rest = marks.copy()
     draw = ImageDraw.Draw(rest)
-    for line in page.lines:
-        left, top, right, bottom = (side // factor for side in line.bbox)
+    for part in (part for line in page.lines for part in (line.words or (line,))):
+        left, top, right, bottom = (side // factor for side in part.bbox)
         draw.rectangle((left - 4, top - 3, right + 4, bottom + 3), fill=0)
     return rest.histogram()[255] / total
 
