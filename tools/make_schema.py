@@ -23,6 +23,8 @@ AT = {
     "Model": "model",
     "Weight": "model.weights[]",
     "App": "app",
+    "Limits": "app.limits",
+    "Tls": "app.tls",
     "Endpoint": "endpoints[]",
     "SystemPackage": "system_packages[]",
     "Resources": "resources",

@@ -92,14 +92,14 @@ class Plan:
             pycache=str(made.pycache),
             entrypoint=app.entrypoint,
             interface=app.interface,
-            workers=app.workers,
-            threads=app.threads,
+            workers=app.server_processes,
+            threads=app.server_threads,
             boot_seconds=boot_seconds or app.boot_seconds,
             request_seconds=app.request_seconds,
             env=dict(self.descriptor.env),
             secrets=self.descriptor.secrets,
             drain_seconds=app.drain_seconds,
-            max_requests=app.max_requests,
+            max_requests=app.server_max_requests,
             health=health.path if health else "",
         )
         record = Record(
