@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-from http import HTTPStatus
 from typing import IO, TYPE_CHECKING
 
 from . import imaging
-from .problem import Problem
 
 if TYPE_CHECKING:
     from PIL import Image

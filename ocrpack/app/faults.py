@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,15 @@ def install(app: Flask, count: Callable[[str], None]) -> None:
             detail = words.format(path=request.path, method=request.method) if status in PLAIN_WORDS else words
         headers = [header for header in error.get_headers() if header[0].lower() != "content-type"]
         return _answer(_plain(status, detail), headers)
+
+    @app.errorhandler(OSError)
+    def _disk(error: OSError) -> Response:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _fault(error)
+        count("no-space")
+        app.logger.error("no space left for what was sent: %s", error)
+        detail = "The server has no space left for what you sent. Whoever runs it has to make some."
+        return _answer(_plain(HTTPStatus.INSUFFICIENT_STORAGE, detail), [("Retry-After", "60")])
 
     @app.errorhandler(Exception)
     def _fault(error: Exception) -> Response:

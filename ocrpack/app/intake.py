@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import os
+import math
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from flask import Request, request
 
+from .held import Held
 from .outputs import FORMATS
 from .problem import Problem
 from .reader import Options, Upload
-
-if TYPE_CHECKING:
-    from werkzeug.datastructures import FileStorage
 
 _FIELDS = ("image", "file")
 _OPTIONS = ("output", "languages", "region", "preprocess", "pages")
@@ -28,7 +26,7 @@ HOW_TO_SEND = (
     "Send an image or a PDF as the file field `image` of a multipart form, as a raw body with its content type, "
     'or as JSON: {"image_base64": "..."}.'
 )
-Fetch = Callable[[str], IO[bytes]]
+Fetch = Callable[[str], Held]
 """Fetches what lies at an address into an open file."""
 
 
@@ -118,7 +116,7 @@ def uploads(fetch: Fetch | None) -> list[Upload]:
         if not files:
             there = ", ".join([*request.files, *request.form]) or "no field at all"
             raise no_image(f"The form has no file field named `image` (it has: {there}). {HOW_TO_SEND}")
-        return [Upload(file.filename or None, _own(file)) for file in files]
+        return [Upload(file.filename or None, Held.same_as(file.stream)) for file in files]
     if request.is_json:
         return [_from_json(document(), fetch)]
     if request.mimetype.startswith("image/") or request.mimetype in ("application/octet-stream", "application/pdf"):
@@ -132,27 +130,21 @@ def uploads(fetch: Fetch | None) -> list[Upload]:
     )
 
 
-def body() -> IO[bytes]:
+def body() -> Held:
     """Return the body of the current request in an open file."""
-    file = tempfile.TemporaryFile("rb+")  # noqa: SIM115, its reader closes it by dropping it
-    while part := request.stream.read(_CHUNK):
-        file.write(part)
-    if request.content_length is None:
-        # Werkzeug cuts a body of unknown length at the limit in silence; only the next read raises.
-        request.stream.read(1)
-    file.flush()
-    return file
+    return Held.copy_of(_parts())
 
 
-def kept(content: bytes) -> IO[bytes]:
-    """Return an open file that holds some bytes."""
-    file = tempfile.TemporaryFile("rb+")  # noqa: SIM115, its reader closes it by dropping it
-    file.write(content)
-    file.flush()
-    return file
+def _parts() -> Iterator[bytes]:
+    # Werkzeug cuts a body of unknown length at the limit in silence, and raises only when more is read: so one of known
+    # length is not asked for more than that, and one of unknown length is.
+    left = request.content_length if request.content_length is not None else math.inf
+    while left > 0 and (part := request.stream.read(int(min(_CHUNK, left)))):
+        left -= len(part)
+        yield part
 
 
-def from_base64(text: str, name: str) -> IO[bytes]:
+def from_base64(text: str, name: str) -> Held:
     """Return the document that base64 holds, as it is or as a `data:` address.
 
     Raises:
@@ -161,12 +153,12 @@ def from_base64(text: str, name: str) -> IO[bytes]:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return kept(base64.b64decode("".join(text.split()), validate=True))
+        return Held.copy_of([base64.b64decode("".join(text.split()), validate=True)])
     except ValueError as error:
         raise no_image(f"`{name}` is not valid base64.") from error
 
 
-def from_address(address: str, name: str, fetch: Fetch | None) -> IO[bytes]:
+def from_address(address: str, name: str, fetch: Fetch | None) -> Held:
     """Return the document that an address means: `data:` holds it, others are fetched where that is allowed.
 
     Raises:
@@ -213,9 +205,3 @@ def _from_json(values: dict[str, Any], fetch: Fetch | None) -> Upload:
     if isinstance(address, str):
         return Upload(None, from_address(address, "image_url", fetch))
     raise no_image(f"The JSON has no string `image_base64` or `image_url`. {HOW_TO_SEND}")
-
-
-def _own(file: FileStorage) -> IO[bytes]:
-    """Return a handle of an uploaded file that outlives the request."""
-    file.stream.flush()
-    return os.fdopen(os.dup(file.stream.fileno()), "rb")

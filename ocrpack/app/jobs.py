@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .held import Held
 from .problem import Problem
 from .reader import Options, Upload
 
@@ -110,8 +110,7 @@ class Jobs:
                 ),
             )  # fmt: skip
             for number, upload in enumerate(uploads):
-                upload.file.seek(0)
-                content = upload.file.read()
+                content = upload.file.content()
                 store.execute("INSERT INTO inputs VALUES (?, ?, ?, ?)", (job, number, upload.name, content))
         return job
 
@@ -160,13 +159,7 @@ class Jobs:
         """Return what was sent in, each in an open file of its own."""
         with self._open() as store:
             rows = store.execute("SELECT name, content FROM inputs WHERE job = ? ORDER BY number", (job,)).fetchall()
-        uploads = []
-        for row in rows:
-            file = tempfile.TemporaryFile()  # noqa: SIM115, its reader closes it by dropping it
-            file.write(row["content"])
-            file.flush()
-            uploads.append(Upload(row["name"], file))
-        return uploads
+        return [Upload(row["name"], Held.copy_of([row["content"]])) for row in rows]
 
     def known(self, job: str) -> Known:
         """Return the pages that were read already."""

@@ -36,7 +36,7 @@ class Metrics:
 
     def __init__(self, app: Flask, settings: Settings, pool: Pool, jobs: Jobs) -> None:
         """Count the app's requests from here on, and show the figures at /metrics."""
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self._pool = pool
         self._jobs = jobs

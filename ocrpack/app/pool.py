@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import wire
 from .problem import Problem
@@ -30,6 +30,7 @@ from .worker import facts, perform, slow_page
 
 if TYPE_CHECKING:
     from .engines import Engine
+    from .held import Held
     from .settings import Limits, Settings
     from .worker import Reply
 
@@ -47,7 +48,7 @@ class Task:
     """One page to do; `done` gets the reply or the problem, `wanted` tells whether anyone still waits for it."""
 
     priority: int
-    file: IO[bytes] = field(compare=False)
+    file: Held = field(compare=False)
     order: dict[str, Any] = field(compare=False)
     wanted: Callable[[], bool] = field(compare=False)
     done: Callable[[Reply | Problem], None] = field(compare=False)
@@ -199,9 +200,8 @@ class Here:
 
     def perform(self, task: Task) -> Reply:
         """Do a task; whatever goes wrong in the engine is a fault to log."""
-        task.file.seek(0)
         try:
-            return perform(self._engine, self._limits, task.order, task.file.read())
+            return perform(self._engine, self._limits, task.order, task.file.content())
         except Exception:
             _LOG.exception("fault")
             return {"fault": True}, b""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from .pool import Task
 from .problem import Problem
@@ -21,6 +21,7 @@ from .problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .held import Held
     from .pool import Pool
     from .worker import Reply
 
@@ -30,10 +31,10 @@ AT_ONCE, LATER = 0, 1
 
 @dataclass(frozen=True)
 class Upload:
-    """Hold one document: an open file with a descriptor of its own, and what its sender calls it."""
+    """Hold one document, and what its sender calls it."""
 
     name: str | None
-    file: IO[bytes]
+    file: Held
 
 
 @dataclass(frozen=True)

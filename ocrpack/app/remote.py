@@ -11,14 +11,13 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import IO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
+from .held import Held
 from .problem import Problem
 
 _REDIRECTS = 4
@@ -48,7 +47,7 @@ class Fetcher:
     max_bytes: int
     may_connect: Callable[[Ip], bool] = is_public
 
-    def __call__(self, address: str) -> IO[bytes]:
+    def __call__(self, address: str) -> Held:
         """Return an open file with what lies at the address.
 
         Raises:
@@ -63,7 +62,7 @@ class Fetcher:
                     address = urljoin(address, answer.getheader("Location") or "")
                     answer.close()
                     continue
-                return self._content(answer, end)
+                return Held.copy_of(self._content(answer, end))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise _unreachable(f"{parts.hostname} gave no answer: {type(error).__name__}") from error
         raise _unreachable("The address leads from one to the next without an end.")
@@ -118,10 +117,9 @@ class Fetcher:
             raise
         return connection
 
-    def _content(self, answer: http.client.HTTPResponse, end: float) -> IO[bytes]:
+    def _content(self, answer: http.client.HTTPResponse, end: float) -> Iterator[bytes]:
         if answer.status != HTTPStatus.OK:
             raise _unreachable(f"It answered {answer.status}.")
-        file = tempfile.TemporaryFile("rb+")  # noqa: SIM115, its reader closes it by dropping it
         size = 0
         while part := answer.read1(_CHUNK):
             size += len(part)
@@ -130,9 +128,7 @@ class Fetcher:
                 raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The image is too large", detail)
             if time.monotonic() > end:
                 raise _unreachable(f"It was not there within {_SECONDS:g} seconds.")
-            file.write(part)
-        file.flush()
-        return file
+            yield part
 
 
 def _refused(detail: str) -> Problem:

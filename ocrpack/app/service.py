@@ -20,7 +20,6 @@ from .problem import Problem
 from .reader import AT_ONCE, Options, Reading, Seats, Work
 from .remote import Fetcher
 from .runner import Runner
-from .settings import SPARE_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .worker import Reply
 
+_SPARE_AT_LEAST = 2
+"""Threads that OCR never takes, however few there are: for /healthz, and to drain bodies of refused requests."""
 _LOG = logging.getLogger("ocrpack.app")
 
 
@@ -40,7 +41,7 @@ class Service:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self.settings = settings
         self.pool = pool
-        self.seats = Seats(max(1, min(settings.limits.queue, settings.threads - SPARE_THREADS)))
+        self.seats = Seats(max(1, min(settings.limits.queue, settings.threads - _SPARE_AT_LEAST)))
         self.jobs = _job_store(settings)
         self.runner = Runner(self.jobs, pool, settings, self.published)
         allowed = settings.image_urls

@@ -13,7 +13,7 @@ from . import cores
 from .engines import Model, Weight
 
 SPARE_THREADS = 8
-"""Threads that OCR never takes: for /healthz, /metrics, the page, and to drain bodies of refused requests."""
+"""Threads besides those for the queue: for /healthz, /metrics and the page."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import documents, preprocess, wire
 from .engines import Line, RefusedError, load_engine
+from .held import content
 from .problem import Problem
 from .settings import Settings
 
@@ -237,7 +238,7 @@ def _serve(own: socket.socket, engine: Engine, limits: Limits) -> None:
             task, _, descriptor = wire.receive(own)
             assert descriptor is not None
             try:
-                data = _content(descriptor)
+                data = content(descriptor)
             finally:
                 os.close(descriptor)
             try:
@@ -247,16 +248,6 @@ def _serve(own: socket.socket, engine: Engine, limits: Limits) -> None:
                 reply = {"fault": True}, b""
             message, blob = reply
             wire.send(own, message | {"grown_mb": _resident_mb() - began_mb}, blob)
-
-
-def _content(descriptor: int) -> bytes:
-    """Return a file's bytes without moving its position, which other processes share."""
-    size = os.fstat(descriptor).st_size
-    parts, at = [], 0
-    while at < size and (part := os.pread(descriptor, size - at, at)):
-        parts.append(part)
-        at += len(part)
-    return b"".join(parts)
 
 
 def _end_with_the_template() -> None:

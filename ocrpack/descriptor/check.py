@@ -119,6 +119,9 @@ def _environment(descriptor: Descriptor) -> Iterator[Located]:
                 ("secrets", i),
                 Finding("secret-in-env", message, "remove it from env, and change the secret if it was real"),
             )
+    if descriptor.app.tls and descriptor.app.interface != "wsgi":
+        message = f"tls has no effect on an app of the interface {descriptor.app.interface}"
+        yield ("app", "tls"), Finding("tls-unused", message, "remove it, and put a proxy with TLS before the app")
     for i, name in enumerate(descriptor.app.tokens):
         if name not in descriptor.secrets:
             message = f"{name} is to hold tokens, but it is not among the secrets, so it would have no value"
