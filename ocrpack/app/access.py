@@ -76,7 +76,8 @@ def read_tokens(name: str) -> list[str]:
 def _authorised(tokens: list[bytes]) -> int:
     """Return the number of the token that came with the request; every one is compared, in constant time."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    found = [hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token) for token in tokens]
+    sent = given.strip().encode("latin-1", "replace")  # WSGI hands bytes over as if they were latin-1 (PEP 3333)
+    found = [hmac.compare_digest(sent, token) for token in tokens]
     if scheme.lower() != "bearer" or True not in found:
         said = "The token is not one of this service's." if given else "This service needs a token."
         detail = f"{said} Send it as `Authorization: Bearer TOKEN`."

@@ -182,23 +182,16 @@ class Jobs:
     def finish(self, job: str, owner: str, answer: dict[str, Any], rendered: bytes | None) -> None:
         """Keep the result of a job that is the owner's."""
         pages = len(answer["pages"])
-        with self._open() as store:
-            store.execute(
-                "UPDATE jobs SET status = 'done', updated = ?, answer = ?, rendered = ?, done = ?, total = ?"
-                " WHERE id = ? AND owner = ? AND status = 'running'",
-                (time.time(), json.dumps(answer, ensure_ascii=False), rendered, pages, pages, job, owner),
-            )
-            _forget_input(store, job)
+        self._end(
+            "UPDATE jobs SET status = 'done', answer = ?, rendered = ?, done = ?, total = ?",
+            (json.dumps(answer, ensure_ascii=False), rendered, pages, pages),
+            job,
+            owner,
+        )
 
     def fail(self, job: str, owner: str, problem: Problem) -> None:
         """Keep why a job that is the owner's failed."""
-        with self._open() as store:
-            store.execute(
-                "UPDATE jobs SET status = 'failed', updated = ?, problem = ?"
-                " WHERE id = ? AND owner = ? AND status = 'running'",
-                (time.time(), json.dumps(problem.as_dict()), job, owner),
-            )
-            _forget_input(store, job)
+        self._end("UPDATE jobs SET status = 'failed', problem = ?", (json.dumps(problem.as_dict()),), job, owner)
 
     def cancel(self, job: str) -> None:
         """End a job and delete its input and result."""
@@ -235,6 +228,12 @@ class Jobs:
         old = time.time() - self._limits.job_days * 86400
         with self._open() as store:
             store.execute("DELETE FROM jobs WHERE updated < ? AND status IN ('done', 'failed', 'cancelled')", (old,))
+
+    def _end(self, update: str, values: tuple[Any, ...], job: str, owner: str) -> None:
+        where = f"{update}, updated = ? WHERE id = ? AND owner = ? AND status = 'running'"
+        with self._open() as store:
+            if store.execute(where, (*values, time.time(), job, owner)).rowcount:
+                _forget_input(store, job)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

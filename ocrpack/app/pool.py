@@ -265,12 +265,15 @@ class Template:
                 self._control.close()
                 self._start()
             self._statuses.clear()
-            ours, theirs = socket.socketpair()
-            with theirs:
-                wire.send(self._control, {}, descriptor=theirs.fileno())
-            while "forked" not in (message := self._message()):
-                pass
-            return Process(self, ours, message["forked"])
+            with contextlib.ExitStack() as undo:
+                ours, theirs = socket.socketpair()
+                undo.enter_context(ours)
+                with theirs:
+                    wire.send(self._control, {}, descriptor=theirs.fileno())
+                while "forked" not in (message := self._message()):
+                    pass
+                undo.pop_all()
+                return Process(self, ours, message["forked"])
 
     def kill(self, pid: int) -> None:
         """End one of its processes by force."""
