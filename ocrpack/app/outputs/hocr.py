@@ -74,7 +74,7 @@ def _bbox(box: Box) -> str:
 
 
 def _direction(line: Line) -> str:
-    """Return quarter turns as `textangle`, which counts counter-clockwise, and the skew of upright text as a baseline."""
+    """Return quarter turns as `textangle`, counted counter-clockwise, and the skew of upright text as a baseline."""
     if line.quarter_turns:
         return f"textangle {360 - 90 * line.quarter_turns}"
     slope = round(math.tan(math.radians(line.angle)), 3)
