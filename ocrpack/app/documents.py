@@ -263,6 +263,8 @@ class _Pdf:
                 return self._drawn(page)
         except self._library.PdfiumError as error:
             raise _broken("the page is damaged") from error
+        except MemoryError as error:
+            raise imaging.no_memory() from error
 
     def close(self) -> None:
         self._document.close()

@@ -139,15 +139,20 @@ def faults(stream: IO[bytes], limits: Limits) -> Iterator[None]:
             raise _broken(error) from error
 
 
+def no_memory() -> Problem:
+    """Return the problem of an image that fits its limits, and yet not this machine."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large-for-memory",
+        "The image is too large for this machine's memory",
+        "There was not enough memory to decode it. Scale it down: 300 dpi is plenty for print.",
+    )
+
+
 def _broken(error: Exception) -> Problem:
     # Some decoders tell it with an OSError.
     if isinstance(error, MemoryError) or "out of memory" in str(error):
-        return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too-large-for-memory",
-            "The image is too large for this machine's memory",
-            "There was not enough memory to decode it. Scale it down: 300 dpi is plenty for print.",
-        )
+        return no_memory()
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "broken-image",
