@@ -64,7 +64,7 @@ def _page(page: Page) -> Iterator[str]:
             yield f'     <TextLine ID="line_{number}_{line_number}" {_box(line.bbox)}>{_shape(line)}\n'
             yield _string(line.parts[0])
             for before, word in pairwise(line.parts):
-                yield _space(before, word) + _string(word)
+                yield (_space(before, word) if before.spaced else "") + _string(word)
             yield "     </TextLine>\n"
         yield "    </TextBlock>\n"
     yield "   </PrintSpace>\n  </Page>\n"

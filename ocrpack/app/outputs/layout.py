@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 class Word:
     """Hold text on one line, its box in the page's pixels, and its corners clockwise from the reader's top left.
 
-    `angle` is how far it is turned clockwise, in degrees from 0 up to 360.
+    `angle` is how far it is turned clockwise, in degrees from 0 up to 360; `spaced` is whether a space stands between
+    it and the next word of its line, as it does not in Chinese.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Word:
     polygon: tuple[Point, ...]
     confidence: float | None
     angle: float
+    spaced: bool = True
 
     @property
     def quarter_turns(self) -> int:
@@ -53,7 +55,7 @@ class Word:
 class Line(Word):
     """Hold a line of text and its words in reading order; an engine may find lines and no words."""
 
-    words: tuple[Word, ...]
+    words: tuple[Word, ...] = ()
 
     @property
     def parts(self) -> tuple[Word, ...]:
@@ -127,8 +129,15 @@ def _paragraphs(page: Mapping[str, Any]) -> Iterator[tuple[Line, ...]]:
 
 
 def _line(raw: Mapping[str, Any], page: Mapping[str, Any]) -> Line:
-    words = tuple(word for word in (_word(word, page) for word in raw["words"]) if word.text)
-    return Line(**vars(_word(raw, page)), words=words)
+    line = _word(raw, page)
+    words = [word for word in (_word(word, page) for word in raw["words"]) if word.text]
+    end = 0
+    for index, word in enumerate(words[:-1]):
+        start = line.text.find(word.text, end)
+        end = max(start, end) + len(word.text)
+        glued = start >= 0 and line.text.startswith(words[index + 1].text, end)
+        words[index] = replace(word, spaced=not glued)
+    return Line(**(vars(line) | {"words": tuple(words)}))
 
 
 def _word(raw: Mapping[str, Any], page: Mapping[str, Any]) -> Word:

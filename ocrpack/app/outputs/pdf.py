@@ -135,7 +135,7 @@ def _content(page: Page, codes: Codes) -> bytes:
 
 
 def _word(word: Word, page: Page, codes: Codes) -> str:
-    """Return what places a word: as high as its box, stretched to its length, and after it a space.
+    """Return what places a word, as high as its box and as long, and after it a space where there is one.
 
     Words written from right to left start at their right and are mirrored, as Tesseract has it: so their letters stand
     where they are seen, and come in the order in which they are read.
@@ -145,8 +145,9 @@ def _word(word: Word, page: Page, codes: Codes) -> str:
     stretch = 100_000 * max(math.dist(left, right), 1) / (len(word.text) * WIDTH * height)
     cos, sin = math.cos(math.radians(word.angle)), math.sin(math.radians(word.angle))
     (x, y), way = (right, -1) if word.right_to_left else (left, 1)
+    text = codes.encode(f"{word.text} " if word.spaced else word.text)
     matrix = _numbers(way * cos, -way * sin, sin, cos, x, page.height - y)
-    return f"/Text {_numbers(height)} Tf {_numbers(stretch)} Tz {matrix} Tm {codes.encode(f'{word.text} ')} Tj"
+    return f"/Text {_numbers(height)} Tf {_numbers(stretch)} Tz {matrix} Tm {text} Tj"
 
 
 def _scale(page: Page) -> float:
