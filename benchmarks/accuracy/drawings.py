@@ -85,7 +85,11 @@ def _turned(degrees: int) -> Maker:
 
 
 def _noise(image: Image.Image, chance: random.Random, sigma: float) -> Image.Image:
-    grain = Image.frombytes("L", image.size, bytes(min(255, max(0, int(chance.gauss(128, sigma)))) for _ in range(image.width * image.height)))
+    grain = Image.frombytes(
+        "L",
+        image.size,
+        bytes(min(255, max(0, int(chance.gauss(128, sigma)))) for _ in range(image.width * image.height)),
+    )
     return ImageChops.add(image, grain, offset=-128)
 
 
@@ -101,9 +105,10 @@ def _uneven(image: Image.Image, _: random.Random) -> Image.Image:
 def _bands(text: str, face: str, _: random.Random) -> tuple[Image.Image, str]:
     """Print every other pair of lines light on a dark band."""
     image = page(text, face)
-    step = (image.height - 6 * SIZE) / len(text.splitlines())
+    step = ImageDraw.Draw(image).multiline_textbbox((0, 0), "|\n|", font(face, SIZE), spacing=SIZE // 2)[3]
+    step -= ImageDraw.Draw(image).textbbox((0, 0), "|", font(face, SIZE))[3]
     for number in range(0, len(text.splitlines()), 4):
-        top = round(3 * SIZE + number * step - SIZE // 4)
+        top = round(3 * SIZE + number * step)
         band = (SIZE, top, image.width - SIZE, round(top + 2 * step))
         image.paste(ImageChops.invert(image.crop(band)), band)
     return image, text
@@ -134,8 +139,12 @@ def _boxed(image: Image.Image, _: random.Random) -> Image.Image:
 
 def _faded(image: Image.Image, chance: random.Random) -> Image.Image:
     """Print with dots that do not quite touch, as a worn thermal printer does."""
-    holes = Image.frombytes("L", image.size, bytes(255 if chance.random() < 0.35 else 0 for _ in range(image.width * image.height)))
-    return ImageChops.lighter(image, holes.point(lambda value: value * 235 // 255)).filter(ImageFilter.GaussianBlur(0.6))
+    holes = Image.frombytes(
+        "L", image.size, bytes(255 if chance.random() < 0.35 else 0 for _ in range(image.width * image.height))
+    )
+    return ImageChops.lighter(image, holes.point(lambda value: value * 235 // 255)).filter(
+        ImageFilter.GaussianBlur(0.6)
+    )
 
 
 KINDS: dict[str, Maker] = {

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..engines import Box, Line, Page, Polygon, Word
+from ..engines import corners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Point = tuple[float, float]
+    from ..engines import Box, Line, Page, Polygon, Word
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,6 @@ class Frame:
         size = tuple(max(1, round(side * factor)) for side in self.image.size)
         image = self.image.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
         return self._from(image, (self.image.width / size[0], 0, 0, 0, self.image.height / size[1], 0), 0)
-
-    def cut(self, box: Box) -> Frame:
-        """Return a part of the frame."""
-        return self._from(self.image.crop(box), (1, 0, box[0], 0, 1, box[1]), 0)
 
     def turned(self, quarters: int) -> Frame:
         """Return the frame turned back by that many clockwise quarter turns."""
@@ -64,8 +60,8 @@ class Frame:
     def outward(self, page: Page, size: tuple[int, int]) -> Page:
         """Return what was read here in pixels of the original, which has `size`; nothing lies outside it."""
 
-        def polygon(corners: Polygon) -> Polygon:
-            one, two, three, four = (self._point(*corner, size) for corner in corners)
+        def polygon(drawn: Polygon) -> Polygon:
+            one, two, three, four = (self._point(*corner, size) for corner in drawn)
             return one, two, three, four
 
         def placed(word: Word) -> Word:
@@ -73,7 +69,9 @@ class Frame:
             return replace(word, bbox=_hull(around, size), polygon=around)
 
         def line(found: Line) -> Line:
-            return replace(found, **_place(placed(found)), words=tuple(map(placed, found.words)))
+            around = polygon(found.polygon)
+            words = tuple(map(placed, found.words))
+            return replace(found, bbox=_hull(around, size), polygon=around, words=words)
 
         return replace(page, angle=round((page.angle + self.angle) % 360, 1) % 360, lines=tuple(map(line, page.lines)))
 
@@ -93,15 +91,20 @@ class Frame:
             across, down = (right - left) / scale, (bottom - top) / scale
             down = max(down - across * slant, down / 4)
             box = (round(x - across / 2), round(y - down / 2), round(x + across / 2), round(y + down / 2))
-            return replace(word, bbox=box, polygon=_corners(box))
+            return replace(word, bbox=box, polygon=corners(box, 0))
 
         def line(found: Line) -> Line:
             words = tuple(map(placed, found.words))
             boxes = [word.bbox for word in words] or [placed(found).bbox]
-            box = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
-            return replace(found, bbox=box, polygon=_corners(box), words=words)
+            box = (
+                min(b[0] for b in boxes),
+                min(b[1] for b in boxes),
+                max(b[2] for b in boxes),
+                max(b[3] for b in boxes),
+            )
+            return replace(found, bbox=box, polygon=corners(box, 0), words=words)
 
-        return replace(page, lines=tuple(map(line, page.lines)))
+        return replace(page, angle=(page.angle - self.angle + 45) % 360 // 90 * 90, lines=tuple(map(line, page.lines)))
 
     def _point(self, x: float, y: float, size: tuple[int, int]) -> tuple[int, int]:
         a, b, c, d, e, f = self.to_original
@@ -109,15 +112,6 @@ class Frame:
             min(max(round(a * x + b * y + c), 0), size[0]),
             min(max(round(d * x + e * y + f), 0), size[1]),
         )
-
-
-def _place(word: Word) -> dict[str, Box | Polygon]:
-    return {"bbox": word.bbox, "polygon": word.polygon}
-
-
-def _corners(box: Box) -> Polygon:
-    left, top, right, bottom = box
-    return (left, top), (right, top), (right, bottom), (left, bottom)
 
 
 def _hull(polygon: Polygon, size: tuple[int, int]) -> Box:
