@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from . import imaging
-from .imaging import DEFAULT_LIMITS, MAX_SIDE, PLAUSIBLE_DPI, Limits, Picture
+from .imaging import DEFAULT_LIMITS, MAX_SIDE, PLAUSIBLE_DPI, Picture
 from .problem import Problem
+from .settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,16 +55,6 @@ def parse_pages(text: str) -> Pages:
             raise Problem(HTTPStatus.BAD_REQUEST, "bad-pages", "The choice of pages cannot be read", detail)
         found.append(range(first, last + 1))
     return tuple(found)
-
-
-def count(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> int:
-    """Return how many pages a file has.
-
-    Raises:
-        Problem: with a 4xx status.
-    """
-    with _opened(stream, limits) as document:
-        return document.count
 
 
 def selected(chosen: Pages | None, count: int, limits: Limits) -> Sequence[int]:
@@ -108,6 +99,21 @@ def pages(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS, chosen: Pages | No
                 picture = document.picture(number)
             yield replace(picture, number=number)
             del picture
+
+
+def page(
+    stream: IO[bytes], limits: Limits, chosen: Pages | None = None, number: int | None = None
+) -> tuple[list[int], Picture]:
+    """Return the numbers of the chosen pages, and one of these pages: the first, or that of a number.
+
+    Raises:
+        Problem: with a 4xx status.
+    """
+    with _opened(stream, limits) as document:
+        numbers = list(selected(chosen, document.count, limits))
+        number = numbers[0] if number is None else number
+        with _naming(number, document.count):
+            return numbers, replace(document.picture(number), number=number)
 
 
 def preview(stream: IO[bytes], page: int, side: int, limits: Limits = DEFAULT_LIMITS) -> bytes:
