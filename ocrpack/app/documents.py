@@ -220,9 +220,15 @@ class _Tiff:
         """Leave the stream to its owner."""
 
     def _seek(self, frame: int) -> None:
-        if frame != self._image.tell():
-            self._image.info.clear()  # Pillow would keep the last page's resolution where this one has none
+        if frame == self._image.tell():
+            return
+        before = dict(self._image.info)
+        self._image.info.clear()  # Pillow would keep the last page's resolution where this one has none
+        try:
             self._image.seek(frame)
+        except EOFError:
+            self._image.info.update(before)
+            raise
 
     def _full_size(self) -> list[int]:
         """Return the frames that are no thumbnails or masks, of which TIFF 6.0 (NewSubfileType) says so."""
@@ -239,7 +245,11 @@ class _Tiff:
 
 
 class _Pdf:
-    """A PDF: its pages are drawn as a reader shows them, annotations and filled forms included."""
+    """A PDF: its pages are drawn as a reader shows them, annotations and filled forms included.
+
+    PDFium takes a page's unit for 1/72 inch whatever UserUnit says, so such a page is drawn at another resolution than
+    is told; `PDF_SIDE` keeps it readable.
+    """
 
     def __init__(self, stream: IO[bytes], limits: Limits) -> None:
         try:
@@ -301,7 +311,7 @@ class _Pdf:
             if item.type == raw.FPDF_PAGEOBJ_IMAGE and item.level == 0:
                 a, b, c, d, _, _ = item.get_matrix().get()
                 across, along = math.hypot(a, b), math.hypot(c, d)
-                if across and along:
+                with suppress(self._library.PdfiumError, ZeroDivisionError):  # an image that shows nothing
                     columns, rows = item.get_px_size()
                     found.append((across * along, POINTS * max(columns / across, rows / along)))
             elif item.type == raw.FPDF_PAGEOBJ_TEXT:

@@ -105,6 +105,12 @@ def test_each_page_of_a_tiff_has_its_own_size_resolution_depth_and_orientation()
         assert max(high for _, high in difference.getextrema()) == 0
 
 
+def test_the_only_and_the_last_page_of_a_tiff_have_their_resolution() -> None:
+    (only,) = _pages(encoded(drawing(), "TIFF", dpi=(200, 200)))
+    (last,) = _pages(_tiff(drawing(), drawing(), dpi=(300, 300)), chosen="2")
+    assert (only.dpi, last.dpi) == (200, 300)
+
+
 def test_thumbnails_in_a_tiff_are_no_pages() -> None:
     page, thumbnail = drawing(), drawing().resize((76, 14))
     buffer = io.BytesIO()
@@ -178,6 +184,16 @@ def test_a_picture_under_text_is_no_scan() -> None:
     (picture,) = _pages(pdf(scan_page(background, (85, 110), (612, 792), "BT /F 24 Tf 50 400 Td (Shown) Tj ET")))
     assert picture.dpi == 300
     assert picture.image.size == (2550, 3300)
+
+
+def test_an_image_without_a_size_does_not_hinder_its_page() -> None:
+    jpeg = encoded(Image.new("RGB", (85, 110)), "JPEG")
+    data = pdf(
+        scan_page(jpeg, (85, 110), (0.01, 0.01), "BT /F 24 Tf 50 400 Td (Shown) Tj ET", "/MediaBox [0 0 612 792]")
+    )
+    for broken in (data, data.replace(b"/Width 85", b"/Wodth 85")):
+        (picture,) = _pages(broken)
+        assert picture.image.size == (2550, 3300)
 
 
 def test_a_huge_page_is_scaled_to_the_limit_with_a_warning() -> None:
