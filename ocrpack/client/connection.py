@@ -10,7 +10,7 @@ import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ class Address:
     """Where a service is, and what it takes to speak with it; times in seconds."""
 
     url: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
     timeout: float = 300
     """How long an answer may take."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -16,12 +17,14 @@ from ocrpack.client.inputs import Source
 from ocrpack.client.parallel import in_order, in_parallel
 from ocrpack.client.results import Place
 from ocrpack.client.service import Answer, Options, Service
-from ocrpack.errors import Finding
+from ocrpack.errors import Finding, PreflightError
 
 OnPages = Callable[[Source, int, int | None], None]
 """Told, from any thread, how far a document is read."""
 _GIVE_UP_S = 5.0
 _DISK = "check the free space and the permissions there"
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""What would befall the next file as well."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,10 @@ def _read_one(service: Service, source: Source, order: Order, writing: threading
     except UnreadableError as error:
         finding = error.finding(source.shown)
     except OSError as error:
-        finding = Finding("unwritable", f"{source.shown}: {error.filename}: {error.strerror or error}", _DISK)
+        text = f"{error.filename}: {error.strerror or error}"
+        if error.errno in _HOPELESS:
+            raise PreflightError(f"results cannot be written: {text}", _DISK) from None
+        finding = Finding("unwritable", f"{source.shown}: {text}", _DISK)
     seconds = time.monotonic() - begin
     state: Literal["read", "failed"] = "failed" if finding else "read"
     return Outcome(source, state, seconds, answer, tuple(files.written), tuple(files.kept), finding=finding)
