@@ -14,6 +14,8 @@ from ocrpack.compare import normalise
 Confusions = Counter[tuple[str, str]]
 """How often a character of the truth (empty: none) was read as another (empty: left out)."""
 Mark = Literal["same", "wrong", "extra"]
+_UNLIKE = 0.7
+"""From this share of differing characters on, two lines or words have nothing to do with one another."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def lines(image: str, truth: str, text: str, *, ignore_case: bool = False) -> It
         if not wanted or wanted in folded:
             continue
         best = process.extractOne(wanted, list(folded), scorer=Levenshtein.distance)
-        if best is None or best[1] >= len(wanted):  # nothing is like it
+        if best is None or best[1] > _UNLIKE * len(wanted):
             yield Line(image, normalise(line), "", len(wanted))
         else:
             yield Line(image, normalise(line), folded[best[0]], int(best[1]))
@@ -106,6 +108,8 @@ def _characters(
 
     if equal:
         return [("same", truth)], [("same", text)]
+    if Levenshtein.normalized_distance(truth, text) > _UNLIKE:
+        return [("wrong", truth)], [("extra", text)]
     one, other = (word.lower() if ignore_case and len(word.lower()) == len(word) else word for word in (truth, text))
     left: list[tuple[Mark, str]] = []
     right: list[tuple[Mark, str]] = []
