@@ -109,7 +109,8 @@ def ocr(
     terminal = order.place is None and sys.stdout.isatty()
     tally = Tally(len(sources), quiet=quiet or json, live=not terminal, lines=not single and not terminal)
     service = connect(url, name, root, token_file, ca_file, retry_seconds, timeout, jobs, tally)
-    done = _read(service, sources, order, jobs, tally, _Printer(order, single, quiet or json, silent=json))
+    printer = None if json or order.place else _Printer(order, single, quiet)
+    done = _read(service, sources, order, jobs, tally, printer)
     _conclude(done, order, tally, single, json, quiet)
 
 
@@ -197,28 +198,28 @@ def _token(file: Path | None) -> str | None:
 class _Printer:
     """Puts results on stdout where they belong there; several texts have headings, several JSON answers a line each."""
 
-    def __init__(self, order: Order, single: bool, bare: bool, *, silent: bool) -> None:
-        self._output, self._single, self._bare = order.output, single, bare
-        self._silent = silent or order.place is not None
+    def __init__(self, order: Order, single: bool, quiet: bool) -> None:
+        self._output, self._single, self._quiet = order.output, single, quiet
         self._first = True
 
     def put(self, outcome: Outcome) -> None:
+        """Print a result, where there is one."""
         from ocrpack.client import content
 
-        if self._silent or outcome.answer is None:
+        if outcome.answer is None:
             return
         if self._output == "json" and not self._single:
             line = {"input": outcome.source.shown, **outcome.answer.document}
             console.write(json_module.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
             return
-        if not self._single and not self._bare:
+        if not self._single and not self._quiet:
             console.write(f"{'' if self._first else chr(10)}==> {outcome.source.shown} <==\n".encode())
         self._first = False
         console.write(content(outcome.answer, self._output))
 
 
 def _read(
-    service: Service, sources: list[Source], order: Order, jobs: int, tally: Tally, printer: _Printer
+    service: Service, sources: list[Source], order: Order, jobs: int, tally: Tally, printer: _Printer | None
 ) -> list[Outcome]:
     from ocrpack.client import read_all
 
@@ -226,9 +227,10 @@ def _read(
     try:
         with tally.shown(), contextlib.closing(read_all(service, sources, order, jobs, tally.page)) as outcomes:
             for outcome in outcomes:
-                printer.put(outcome)
                 tally.done(outcome.source, _told(outcome), _pages(outcome))
-                done.append(outcome if order.place is None else replace(outcome, answer=None))
+                if printer:
+                    printer.put(outcome)
+                done.append(replace(outcome, answer=None) if printer or order.place else outcome)
     except KeyboardInterrupt:
         text = f"interrupted: {len(done)} of {len(sources)} are done"
         again = "run the same command again: it goes on where it stopped"

@@ -26,7 +26,8 @@ class Tally:
     def __init__(self, total: int, *, quiet: bool, live: bool, lines: bool) -> None:
         """Prepare for `total` inputs; `live` asks for a bar where there is a terminal, `lines` for a line each."""
         self._total, self._quiet, self._lines = total, quiet, lines
-        self._live = live and not quiet and console.stderr().is_terminal
+        terminal = console.stderr()
+        self._live = live and not quiet and terminal.is_terminal and not terminal.is_dumb_terminal
         self._begin = self._beat = time.monotonic()
         self._done = self._read = self._pages = 0
         self._said = ""

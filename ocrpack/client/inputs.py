@@ -89,15 +89,20 @@ def _named(word: str, without: Path | None, several: bool) -> list[Source] | Non
     path = Path(word)
     if path.is_dir():
         above = Path(path.resolve().name) if several else Path()
-        return [Source(str(file), file, above / file.relative_to(path)) for file in _below(path, without)]
+        return [Source(_shown(file), file, above / file.relative_to(path)) for file in _below(path, without)]
     if path.exists():
-        return [] if _is_result(path) else [Source(word, path, Path(path.name))]
+        return [] if _is_result(path) else [Source(_shown(word), path, Path(path.name))]
     if not glob.has_magic(word):
         return None
     fixed = _fixed_part(path)
     matches = [Path(match) for match in glob.glob(word, recursive=True)]  # noqa: PTH207, it may be absolute
     files = [match for match in matches if match.is_file() and _is_wanted(match)]
-    return [Source(str(file), file, file.relative_to(fixed)) for file in sorted(files, key=natural)] or None
+    return [Source(_shown(file), file, file.relative_to(fixed)) for file in sorted(files, key=natural)] or None
+
+
+def _shown(path: str | Path) -> str:
+    """Return a path as it can be printed: file names are bytes, and need not be Unicode."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _below(folder: Path, without: Path | None) -> Iterator[Path]:

@@ -165,7 +165,7 @@ def _form(source: Source, fields: dict[str, str]) -> tuple[bytes, str]:
     """Return a multipart form and its content type."""
     from urllib3 import encode_multipart_formdata
 
-    name = source.relative.name
+    name = source.relative.name.encode("utf-8", "replace").decode()
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return encode_multipart_formdata({**fields, "image": (name, source.content(), kind)})
 

@@ -116,6 +116,13 @@ def test_folders_that_hold_themselves(place):
     assert shown("s") == ["s/a.png"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="file names are bytes elsewhere")
+def test_names_that_are_no_unicode_can_be_printed(place):
+    folder = place("s/a.png")
+    (folder / "s" / "a.png").rename(os.fsdecode(bytes(folder / "s") + b"/caf\xe9.png"))
+    assert shown("s") == ["s/caf\\udce9.png"]
+
+
 def test_natural_order():
     names = ["10.png", "2.png", "B3", "b20", "a", "1"]
     assert sorted(names, key=lambda name: natural(Path(name))) == ["1", "2.png", "10.png", "a", "B3", "b20"]
