@@ -152,7 +152,11 @@ class _Files:
             if path.exists() and not self._force:
                 self.kept.append(path)
             else:
-                results.write(path, data)
+                try:
+                    results.write(path, data)
+                except OSError as error:
+                    error.filename = str(path)  # not that of the staged file
+                    raise
                 self.written.append(path)
 
 

@@ -228,3 +228,4 @@ def test_a_place_that_cannot_be_written_to(connect, image, tmp_path):
     with Misbehaving(lambda _, handler: handler.send(document=answer())) as server:
         (outcome,) = read_all(connect(server.url), [inside], Order(place=Place(tmp_path / "out")), 1)
     assert (outcome.state, outcome.finding.code) == ("failed", "unwritable")
+    assert str(tmp_path / "out" / "t" / "page.png.ocr.txt") in outcome.finding.message
