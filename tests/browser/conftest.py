@@ -96,7 +96,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Return what opens the page; keyword arguments are the browser context's. A complaint in its console fails the test."""
+    """Return what opens the page, in a context of these arguments; a complaint in its console fails the test."""
     complaints: list[str] = []
     contexts = []
 

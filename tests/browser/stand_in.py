@@ -1,4 +1,4 @@
-"""The endpoints that the page uses and the app may lack, in small, over the app's own POST /ocr with its real engine."""
+"""The endpoints that the page uses and the app may lack, in small, over the app's own POST /ocr."""
 
 from __future__ import annotations
 

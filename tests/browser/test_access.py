@@ -128,6 +128,7 @@ def test_the_theme_is_the_systems_until_chosen(open_page: Callable[..., Page]) -
     dark = page.evaluate(ground)
     expect(page.locator("#theme")).to_have_attribute("aria-pressed", "true")
     page.emulate_media(color_scheme="light")
+    expect(page.locator("#theme")).to_have_attribute("aria-pressed", "false")
     light = page.evaluate(ground)
     assert light != dark
     page.click("#theme")

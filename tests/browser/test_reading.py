@@ -89,7 +89,9 @@ def test_several_files_are_read_two_at_once(page: Page) -> None:
 
 def test_a_pdf_is_read_as_a_job_with_its_pages_drawn(page: Page, tmp_path: Path) -> None:
     asked: list[str] = []
-    page.route("**/ocr/**", lambda route: (asked.append(f"{route.request.method} {route.request.url}"), route.continue_()))
+    page.route(
+        "**/ocr/**", lambda route: (asked.append(f"{route.request.method} {route.request.url}"), route.continue_())
+    )
     page.set_input_files("#file", document(tmp_path, "invoice.png", "paragraph.png", "photo.jpg"))
     expect(page.locator("#list .state")).to_contain_text("of 3")
     assert page.locator("#list progress").get_attribute("max") == "3"
@@ -227,9 +229,7 @@ def test_empty_and_too_large_files_never_leave_the_browser(open_page: Callable[.
 
 
 def test_text_on_the_clipboard_is_no_image(page: Page) -> None:
-    page.evaluate(
-        "dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer(), cancelable: true }))"
-    )
+    page.evaluate("dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer(), cancelable: true }))")
     expect(page.locator("#notice")).to_contain_text("no image on the clipboard")
     page.click("#notice-close")
     expect(page.locator("#notice")).to_be_hidden()

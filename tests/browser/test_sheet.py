@@ -30,6 +30,13 @@ PLACES = """() => {
     });
 }"""
 
+BETWEEN = """() => [...layer.childNodes].filter(({ nodeType }) => nodeType === 3).map((node) => {
+    const range = document.createRange();
+    range.selectNode(node);
+    const { width, height } = range.getBoundingClientRect();
+    return [width, height];
+})"""
+
 
 def show(page: Page, said: dict[str, Any]) -> None:
     """Put a made-up answer on the desk."""
@@ -143,6 +150,8 @@ def test_text_is_selected_on_the_picture_with_a_mouse(page: Page) -> None:
     page.mouse.move(*point(page, guessed, 0.99))
     page.mouse.up()
     assert copied(page) == "certain likely\nguessed"
+    expect(page.locator("#tip")).to_be_hidden()
+    assert page.evaluate(BETWEEN) == [[0, 0]] * 3, "the blanks between words show when they are selected"
     page.mouse.dblclick(*point(page, likely))
     assert copied(page) == "likely"
     page.mouse.click(*point(page, likely), click_count=3)

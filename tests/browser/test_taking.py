@@ -39,7 +39,9 @@ def test_text_is_copied(invoice: Page) -> None:
 
 
 def test_text_is_copied_where_the_browser_keeps_its_clipboard(invoice: Page) -> None:
-    invoice.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not over plain HTTP')); }")
+    invoice.evaluate(
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not over plain HTTP')); }"
+    )
     invoice.click("#copy")
     expect(invoice.locator("#copy")).to_have_text("Copied")
     assert "Harbour Paper Supplies" in invoice.evaluate("navigator.clipboard.readText()")

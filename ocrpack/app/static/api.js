@@ -44,8 +44,8 @@ export async function isDocument(file) {
 
 /*
  * Reads a file and returns the answer, or with another `output` the blob of it. Documents are read as jobs, and so is
- * what the server makes one. `progress({done, total})` is called as pages are done, `waiting(seconds)` while the server is
- * busy. Aborting `signal` deletes the job.
+ * what the server makes one. `progress({done, total})` is called as pages are done, `waiting(seconds)` while the server
+ * is busy. Aborting `signal` deletes the job.
  */
 export async function read(file, { languages = [], output = "json" } = {}, hooks = {}) {
   const form = new FormData();
@@ -141,7 +141,10 @@ function retryAfter(response) {
 async function problemOf(response) {
   const said = await response.json().catch(() => null);
   if (said?.title && said.detail) return new Problem(said.title, said.detail);
-  const [title, detail] = PLAIN[response.status] ?? ["The server could not answer", `Its status was ${response.status}.`];
+  const [title, detail] = PLAIN[response.status] ?? [
+    "The server could not answer",
+    `Its status was ${response.status}.`,
+  ];
   return new Problem(title, detail);
 }
 

@@ -3,7 +3,13 @@
 import { example } from "./api.js";
 import { $, notice } from "./dom.js";
 
-const ENDINGS = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/tiff": "tif", "application/pdf": "pdf" };
+const ENDINGS = {
+  "image/png": "png",
+  "image/jpeg": "jpg",
+  "image/webp": "webp",
+  "image/tiff": "tif",
+  "application/pdf": "pdf",
+};
 
 /* Calls `take(files)` for whatever comes in by any door. */
 export function openDoors(take) {
@@ -38,7 +44,7 @@ function openToDrops(take) {
   const over = (is) => document.body.classList.toggle("over", is);
   addEventListener("dragover", (event) => {
     event.preventDefault();
-    over(true);
+    over(event.dataTransfer.types.includes("Files"));
   });
   addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || over(false));
   addEventListener("drop", (event) => {

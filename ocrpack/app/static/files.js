@@ -56,15 +56,28 @@ function makeRow(entry, onPick, onRemove) {
   const thumb = element("span", { className: "thumb" }, element("span", {}, kind));
   thumb.setAttribute("aria-hidden", "true");
   const state = element("span", { className: "state" });
-  const words = element("span", { className: "words" }, element("span", { className: "name", title: entry.name }, entry.name), state);
+  const words = element(
+    "span",
+    { className: "words" },
+    element("span", { className: "name", title: entry.name }, entry.name),
+    state,
+  );
   const bar = element("progress");
   bar.setAttribute("aria-label", `Progress of ${entry.name}`);
   const pick = element("button", { type: "button", className: "pick", onclick: () => onPick(entry) }, thumb, words);
-  const remove = element("button", { type: "button", className: "remove", textContent: "×", onclick: () => onRemove(entry) });
+  const remove = element("button", {
+    type: "button",
+    className: "remove",
+    textContent: "×",
+    onclick: () => onRemove(entry),
+  });
   const item = element("li", {}, pick, remove, bar);
   $("list").append(item);
   const row = { item, pick, remove, state, bar, thumb, drawn: false };
-  draw(row, ownPicture(entry).then((own) => own?.url));
+  draw(
+    row,
+    ownPicture(entry).then((own) => own?.url),
+  );
   return row;
 }
 
@@ -73,5 +86,8 @@ async function draw(row, picture) {
   if (!url || row.drawn) return;
   row.drawn = true;
   const canvas = element("canvas");
-  await drawThumb(canvas, url).then(() => row.thumb.replaceChildren(canvas), () => {});
+  await drawThumb(canvas, url).then(
+    () => row.thumb.replaceChildren(canvas),
+    () => {},
+  );
 }

@@ -4,7 +4,10 @@ import { $ } from "./dom.js";
 
 const boxes = () => [...document.querySelectorAll("#languages input")];
 
-export const chosenLanguages = () => boxes().filter(({ checked }) => checked).map(({ value }) => value);
+export const chosenLanguages = () =>
+  boxes()
+    .filter(({ checked }) => checked)
+    .map(({ value }) => value);
 
 /* Gives the codes their names; `again()` is called when the file on the desk is to be read once more. */
 export function startLanguages(again) {

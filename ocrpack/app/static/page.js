@@ -1,4 +1,4 @@
-/* How the parts play together: files come in by the doors, are read in the queue, and one page at a time is on the desk. */
+/* How the parts play together: files come in, are read in the queue, and one page at a time is on the desk. */
 
 import { largestFile } from "./api.js";
 import { openDoors } from "./doors.js";
@@ -94,10 +94,13 @@ async function layPage(key) {
   showSheet(page, words);
   showText(page, words);
   $("blind").hidden = true;
-  $("facts").textContent = `${page.width} × ${page.height} px, ${plural(words.length, "word")}, ${timings.total.toFixed(1)} s`;
+  $("facts").textContent =
+    `${page.width} × ${page.height} px, ${plural(words.length, "word")}, ${timings.total.toFixed(1)} s`;
   $("warnings").replaceChildren(...warnings.map((warning) => element("li", {}, warning)));
   $("copy-page").hidden = $("pager").hidden = pages.length < 2;
-  $("page").replaceChildren(...pages.map((_, index) => new Option(`${index + 1} of ${pages.length}`, index, false, index === at)));
+  $("page").replaceChildren(
+    ...pages.map((_, index) => new Option(`${index + 1} of ${pages.length}`, index, false, index === at)),
+  );
   $("page-previous").disabled = at === 0;
   $("page-next").disabled = at === pages.length - 1;
   const url = await pictureOf(current, page);

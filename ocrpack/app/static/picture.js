@@ -13,12 +13,17 @@ export function ownPicture(entry) {
 }
 
 async function decode(entry) {
-  if (await entry.pages) return null;
+  if (await entry.isDocument) return null;
   const url = URL.createObjectURL(entry.file);
   const image = element("img", { src: url });
   try {
     await image.decode();
-    return { url, lies: image.naturalWidth > image.naturalHeight, width: image.naturalWidth, height: image.naturalHeight };
+    return {
+      url,
+      lies: image.naturalWidth > image.naturalHeight,
+      width: image.naturalWidth,
+      height: image.naturalHeight,
+    };
   } catch {
     URL.revokeObjectURL(url);
     return null;
@@ -28,7 +33,7 @@ async function decode(entry) {
 /* Returns the URL of a page's picture, upright as the answer's pixels are, or null where nobody can draw it. */
 export async function pictureOf(entry, page) {
   const own = await ownPicture(entry);
-  // Browsers differ in which files they turn upright; a picture that lies while the page stands is the server's to draw.
+  // Browsers differ in which files they turn upright; one that lies while the page stands is the server's to draw.
   if (own && (page.width === page.height || own.lies === page.width > page.height)) return own.url;
   entry.previews ??= new Map();
   const number = page.source_page ?? page.page_number;

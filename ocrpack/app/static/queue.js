@@ -7,24 +7,20 @@ const AT_ONCE = 2;
 let count = 0;
 
 /*
- * One file. `state` is waiting, reading, done or failed; `done` and `total` are pages; `busy` tells that the server asked to be
- * given time; `at` is the index of the page that is looked at.
+ * Where an entry begins. `state` is waiting, reading, done or failed; `done` and `total` are pages; `busy` tells that the
+ * server asked to be given time; `at` is the index of the page that is looked at.
  */
-class Entry {
-  state = "waiting";
-  done = 0;
-  total = null;
-  busy = false;
-  answer = null;
-  problem = null;
-  at = 0;
+const FRESH = { state: "waiting", done: 0, total: null, busy: false, answer: null, problem: null, at: 0 };
 
+/* One file. */
+class Entry {
   constructor(file, languages) {
+    Object.assign(this, FRESH);
     this.id = ++count;
     this.file = file;
     this.name = file.name || "pasted image";
     this.languages = languages;
-    this.pages = isDocument(file).catch(() => false); // whether the file may have several
+    this.isDocument = isDocument(file).catch(() => false);
   }
 
   get words() {
@@ -48,7 +44,7 @@ export class Queue extends EventTarget {
 
   again(entry, languages) {
     entry.control?.abort();
-    Object.assign(entry, { state: "waiting", done: 0, total: null, busy: false, answer: null, problem: null, at: 0, languages });
+    Object.assign(entry, FRESH, { languages });
     this.#tell(entry);
     this.#next();
   }
@@ -81,11 +77,15 @@ export class Queue extends EventTarget {
     update({ state: "reading" });
     try {
       this.#check(entry.file);
-      const answer = await read(entry.file, { languages: entry.languages }, {
-        signal: control.signal,
-        progress: ({ done = 0, total = null }) => update({ done, total }),
-        waiting: (seconds) => update({ busy: seconds > 0 }),
-      });
+      const answer = await read(
+        entry.file,
+        { languages: entry.languages },
+        {
+          signal: control.signal,
+          progress: ({ done = 0, total = null }) => update({ done, total }),
+          waiting: (seconds) => update({ busy: seconds > 0 }),
+        },
+      );
       update({ state: "done", answer });
     } catch (error) {
       const problem = error instanceof Problem ? error : new Problem("The page made a mistake", String(error));
@@ -95,10 +95,14 @@ export class Queue extends EventTarget {
   }
 
   #check(file) {
-    if (!file.size) throw new Problem("The file is empty", "It has no bytes in it, or it is a folder. Choose another one.");
+    if (!file.size)
+      throw new Problem("The file is empty", "It has no bytes in it, or it is a folder. Choose another one.");
     if (!this.limit || file.size <= this.limit.bytes) return;
     const has = Math.ceil(file.size / 2 ** 20);
     const advice = "Scale the image down, or split the document, and try again.";
-    throw new Problem("The file is too large", `It has ${has} MB; this server takes ${this.limit.megabytes} MB. ${advice}`);
+    throw new Problem(
+      "The file is too large",
+      `It has ${has} MB; this server takes ${this.limit.megabytes} MB. ${advice}`,
+    );
   }
 }

@@ -1,6 +1,6 @@
 /*
- * Selecting text on the picture with a mouse. Browsers lose their way between elements that are placed freely, so the place
- * in the text is found from the words' boxes. Fingers select the browser's own way, with its handles.
+ * Selecting text on the picture with a mouse. Browsers lose their way between elements that are placed freely, so the
+ * place in the text is found from the words' boxes. Fingers select the browser's own way, with its handles.
  */
 
 import { caretAt } from "./words.js";

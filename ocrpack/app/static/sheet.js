@@ -25,18 +25,21 @@ let scale = 1; // screen pixels for each of the page's
 export function startSheet({ light, turn }) {
   const sheet = $("sheet");
   sheet.addEventListener("pointermove", (event) => {
-    const found = wordAt(words, ...locate(event));
+    const found = event.buttons ? -1 : wordAt(words, ...locate(event));
     if (found !== at) light(found);
   });
   sheet.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && light(-1));
-  sheet.addEventListener("click", (event) => light(wordAt(words, ...locate(event)), { text: true }));
+  sheet.addEventListener("click", (event) => {
+    if (getSelection().isCollapsed) light(wordAt(words, ...locate(event)), { text: true });
+  });
   sheet.addEventListener("blur", () => light(-1));
   sheet.addEventListener("keydown", (event) => {
     const next = words.length ? wordByKey(words, at, event.key) : undefined;
     if (event.key === "Escape") light(-1);
     else if (event.key in PAGE_KEYS && turn(PAGE_KEYS[event.key])) sheet.focus();
     else if (event.key === "a" && (event.ctrlKey || event.metaKey)) getSelection().selectAllChildren($("layer"));
-    else if (next !== undefined && !event.shiftKey && !event.altKey) light(next, { image: true, text: true, aloud: true });
+    else if (next !== undefined && !event.shiftKey && !event.altKey)
+      light(next, { image: true, text: true, aloud: true });
     else return;
     event.preventDefault();
   });

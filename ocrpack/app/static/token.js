@@ -32,7 +32,9 @@ function ask(refused) {
   dialog.showModal();
   field.focus();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue ? keep(field.value.trim()) : null), { once: true });
+    dialog.addEventListener("close", () => resolve(dialog.returnValue ? keep(field.value.trim()) : null), {
+      once: true,
+    });
   });
 }
 

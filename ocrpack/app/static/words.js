@@ -9,7 +9,12 @@ export function wordsOf(page) {
 
 function wordOf({ text, bbox, polygon, confidence }, row) {
   const [left, top, right, bottom] = bbox;
-  const corners = polygon ?? [[left, top], [right, top], [right, bottom], [left, bottom]];
+  const corners = polygon ?? [
+    [left, top],
+    [right, top],
+    [right, bottom],
+    [left, bottom],
+  ];
   const [start, end, , below] = corners;
   const along = [end[0] - start[0], end[1] - start[1]];
   const down = [below[0] - start[0], below[1] - start[1]];
@@ -30,10 +35,7 @@ export function percent({ confidence }) {
 /* Returns where a point is in a word's own frame: 0 to 1 along it and down it. */
 function within({ start, along, down, width, height }, x, y) {
   const [across, below] = [x - start[0], y - start[1]];
-  return [
-    (across * along[0] + below * along[1]) / width ** 2,
-    (across * down[0] + below * down[1]) / height ** 2,
-  ];
+  return [(across * along[0] + below * along[1]) / width ** 2, (across * down[0] + below * down[1]) / height ** 2];
 }
 
 /* Returns the index of the word at a point, or -1. */
