@@ -80,10 +80,6 @@ def _jobs(app: Flask) -> None:
         threading.Thread(target=work, args=(job, request.files["image"].read())).start()
         return shown(job), 202
 
-    @app.get("/ocr/jobs")
-    def list_jobs() -> Any:
-        return {"jobs": [shown(job) for job in jobs.values()]}
-
     @app.get("/ocr/jobs/<name>")
     def look(name: str) -> Any:
         return shown(jobs[name])
