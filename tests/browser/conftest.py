@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pages import BUNDLE, TOKEN
-from stand_in import complete, guarded
 from werkzeug.serving import make_server
 
 from ocrpack.app import create_app
@@ -66,19 +65,27 @@ def served(app: Callable[..., Any]) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def app(folder: Path) -> Any:
-    return complete(create_app(folder))
-
-
-@pytest.fixture(scope="session")
-def address(app: Any) -> Iterator[str]:
+def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCRPACK_DATA", str(tmp_path_factory.mktemp("data")))
+        app = create_app(folder)
     with served(app) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
-def guarded_address(app: Any) -> Iterator[str]:
-    with served(guarded(app, TOKEN)) as address:
+def guarded_address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of the same app, which lets only those read who bring the token."""
+    locked = tmp_path_factory.mktemp("locked") / "bundle"
+    shutil.copytree(folder, locked)
+    descriptor = json.loads((locked / "descriptor.json").read_text(encoding="utf-8"))
+    descriptor["app"]["tokens"] = ["OCR_API_TOKEN"]
+    (locked / "descriptor.json").write_text(json.dumps(descriptor), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCR_API_TOKEN", TOKEN)
+        patch.setenv("OCRPACK_DATA", str(tmp_path_factory.mktemp("data")))
+        app = create_app(locked)
+    with served(app) as address:
         yield address
 
 
