@@ -21,6 +21,8 @@ _PROSE_LENGTH = 6.0
 _LEAST_LINES = 3
 _SPANNING = 0.2
 """At most so many of the lines may reach across a gutter: headings, captions."""
+_OPEN_ROWS = 4
+"""The boxes come from top to bottom: no row but the last few can take another one."""
 
 
 def rows_of(boxes: Sequence[Rect]) -> list[list[int]]:
@@ -72,12 +74,26 @@ def _is_prose(column: list[Rect]) -> bool:
 
 def _rows(boxes: Sequence[Rect], those: list[int]) -> list[list[int]]:
     rows: list[list[int]] = []
-    for number in sorted(those, key=lambda number: boxes[number][1] + boxes[number][3]):
-        _, top, _, bottom = boxes[number]
-        if rows:
-            _, above, _, below = boxes[rows[-1][-1]]
-            if min(bottom, below) - max(top, above) > min(bottom - top, below - above) / 2:
-                rows[-1].append(number)
-                continue
-        rows.append([number])
+    for number in sorted(those, key=lambda number: _middle(boxes[number])):
+        beside = [row for row in rows[-_OPEN_ROWS:] if all(_are_beside(boxes[number], boxes[other]) for other in row)]
+        if beside:
+            min(beside, key=lambda row: _distance(boxes, number, row)).append(number)
+        else:
+            rows.append([number])
     return [sorted(row, key=lambda number: boxes[number][0]) for row in rows]
+
+
+def _are_beside(one: Rect, other: Rect) -> bool:
+    """Tell whether two boxes stand on the same row, neither above the other."""
+    height = min(one[3] - one[1], other[3] - other[1])
+    width = min(one[2] - one[0], other[2] - other[0])
+    shared = min(one[2], other[2]) - max(one[0], other[0])
+    return abs(_middle(one) - _middle(other)) < height / 2 and shared < width / 4
+
+
+def _distance(boxes: Sequence[Rect], number: int, row: list[int]) -> float:
+    return min(abs(_middle(boxes[number]) - _middle(boxes[other])) for other in row)
+
+
+def _middle(box: Rect) -> float:
+    return (box[1] + box[3]) / 2

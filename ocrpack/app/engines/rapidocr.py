@@ -19,7 +19,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import Line, Page, Word
-from .order import rows_of
+from .order import Rect, rows_of
 
 # These are read when the libraries are loaded, so they stand before any import of one. By default ONNX Runtime keeps a
 # thread that tells its maker of its use.
@@ -117,7 +117,8 @@ class RapidOcr:
 
     name = "rapidocr"
     backend = "onnxruntime"
-    shares_by_fork = True
+    shares_by_fork = THREADS == 1
+    """ONNX Runtime keeps no thread of its own then that a fork would lose."""
 
     def __init__(self, files: dict[str, Path], options: dict[str, Any]) -> None:
         """Load the models, by role."""
@@ -314,16 +315,24 @@ def _cut(pixels: Pixels, quad: Numbers) -> Pixels:
 def _page(strips: list[_Strip], turn: int, size: tuple[int, int]) -> Page:
     """Return the page in reading order: what stands side by side is one row of its text."""
     lines = [line for line in (_line(strip, size) for strip in strips) if line]
-    rows = rows_of([_as_read(line.polygon, turn) for line in lines])
+    rows = rows_of(_levelled([line.polygon for line in lines]))
     text = "\n".join(" ".join(lines[number].text for number in row) for row in rows)
     return Page(text, turn * 90.0 if lines else 0.0, tuple(lines[number] for row in rows for number in row))
 
 
-def _as_read(polygon: Polygon, turn: int) -> tuple[float, float, float, float]:
-    """Return a polygon's box as it is on the page turned upright."""
-    points = [((x, y), (y, -x), (-x, -y), (-y, x))[turn] for x, y in polygon]
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return min(xs), min(ys), max(xs), max(ys)
+def _levelled(polygons: Sequence[Polygon]) -> list[Rect]:
+    """Return the boxes that lines have on the page turned so that they lie level."""
+    if not polygons:
+        return []
+    longest = sorted(polygons, key=lambda polygon: math.dist(polygon[0], polygon[1]))[len(polygons) // 2 :]
+    along = np.sum([np.subtract(polygon[1], polygon[0]) for polygon in longest], axis=0)
+    across, down = along / max(1.0, float(np.hypot(*along)))
+    rects = []
+    for polygon in polygons:
+        x, y = np.mean(polygon, axis=0) @ np.array([[across, -down], [down, across]])
+        half_width, half_height = (math.dist(polygon[1], corner) / 2 for corner in (polygon[0], polygon[2]))
+        rects.append((x - half_width, y - half_height, x + half_width, y + half_height))
+    return rects
 
 
 def _line(strip: _Strip, size: tuple[int, int]) -> Line | None:
