@@ -18,7 +18,7 @@ from ocrpack.bundle.examine import App, examine, packages_of
 from ocrpack.descriptor import DESCRIPTOR, json_schema, looks_secret
 from ocrpack.errors import ConflictError, Finding, NotFoundError, UsageError, Where
 
-ENGINES = ("tesseract",)
+ENGINES = ("tesseract", "rapidocr")
 _SCHEMA = "descriptor.schema.json"
 _ROLES = {
     ".traineddata": "language", ".onnx": "recognition", ".pt": "recognition", ".pth": "recognition",

@@ -5,7 +5,7 @@ Reading order: `model.py` (the types), `source.py` (places in the file), `findin
 `imports.py` for the source folder.
 """
 
-from ocrpack.descriptor.check import RELEASES, looks_secret
+from ocrpack.descriptor.check import RELEASES, WHEEL_FILE, looks_secret
 from ocrpack.descriptor.imports import required_modules
 from ocrpack.descriptor.load import NAME as DESCRIPTOR
 from ocrpack.descriptor.load import Source, load, load_source, parse
@@ -29,6 +29,7 @@ __all__ = [
     "DESCRIPTOR",
     "RELEASES",
     "SLUG",
+    "WHEEL_FILE",
     "App",
     "Descriptor",
     "Endpoint",
