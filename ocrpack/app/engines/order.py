@@ -6,6 +6,7 @@ side is one row. A table is no newspaper: its cells are too short to be columns 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -52,7 +53,7 @@ def _gutter(boxes: Sequence[Rect], those: list[int]) -> float | None:
     """Return where the fewest lines reach across, if there is prose on both sides of it."""
     best: tuple[int, float, float] | None = None
     edges = sorted({edge for number in those for edge in (boxes[number][0], boxes[number][2])})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         middle = (start + end) / 2
         across = sum(boxes[number][0] < middle < boxes[number][2] for number in those)
         if across <= len(those) * _SPANNING and (best is None or (across, start - end) < best[:2]):

@@ -27,10 +27,10 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 THREADS = max(1, int(os.environ.setdefault("OMP_THREAD_LIMIT", "1")))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
 
-import cv2
-import numpy as np
-import onnxruntime
-from rapidocr.ch_ppocr_det.utils import DBPostProcess
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+from rapidocr.ch_ppocr_det.utils import DBPostProcess  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ STRIDE = 32
 """The detector takes sides that are multiples of this."""
 SMALL_PX, GOOD_PX = 12, 18
 """Lines lower than the first, as the detector saw them, are looked for again at the second."""
-MOST_ENLARGED, MOST_MEGAPIXELS = 4.0, 6.0
+MOST_ENLARGED, MOST_MEGAPIXELS, WORTHWHILE = 4.0, 4.0, 1.2
 LONG = 1.5
 """A line this often as long as wide has a direction of its own."""
 SURE = 0.9
@@ -177,12 +177,14 @@ class RapidOcr:
     def _detect(self, pixels: Pixels, until: onnxruntime.RunOptions) -> list[Numbers]:
         """Return the quadrilaterals of all lines, from the image's top left; small print is looked at enlarged."""
         area = pixels.shape[0] * pixels.shape[1]
-        scale = min(1.0, math.sqrt(self._megapixels * 1e6 / area))
+        usual = math.sqrt(self._megapixels * 1e6 / area)
+        scale = min(1.0, usual)
         quads = self._detect_at(scale, pixels, until)
-        low = median(min(_sides(quad)) for quad in quads) if quads else SMALL_PX / MOST_ENLARGED
+        low = median(min(_sides(quad)) for quad in quads) if quads else 0.0
         if low * scale < SMALL_PX:
-            larger = min(MOST_ENLARGED, GOOD_PX / low, math.sqrt(MOST_MEGAPIXELS * 1e6 / area))
-            if larger > scale * 1.2:
+            enough = min(GOOD_PX / low, math.sqrt(MOST_MEGAPIXELS * 1e6 / area)) if quads else usual
+            larger = min(MOST_ENLARGED, enough)
+            if larger > scale * WORTHWHILE:
                 return self._detect_at(larger, pixels, until) or quads
         return quads
 
