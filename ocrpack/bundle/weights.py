@@ -11,7 +11,7 @@ from pathlib import Path
 from ocrpack.bundle.fetch import FetchError, fetch, is_html
 from ocrpack.bundle.packaged import from_wheel
 from ocrpack.bundle.stream import Progress
-from ocrpack.descriptor import Weight
+from ocrpack.descriptor import FETCHED, Weight
 from ocrpack.errors import DescriptorError, Finding, Where
 
 _HEAD_BYTES = 512
@@ -68,7 +68,7 @@ def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]
         return folder / weight.path
     tried, failed = [], []
     for place in weight.places:
-        if place.startswith(("https://", "wheel:")):
+        if place.startswith(FETCHED):
             try:
                 return _download(place, weight, where, fetching)
             except DescriptorError as error:
