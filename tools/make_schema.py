@@ -18,11 +18,13 @@ SCHEMA = ROOT / "schemas" / "descriptor.schema.json"
 REFERENCE = ROOT / "docs" / "descriptor.md"
 BEGIN, END = "<!-- fields: made by tools/make_schema.py -->", "<!-- end of fields -->"
 
-ORDER = ("Model", "Weight", "App", "Endpoint", "SystemPackage", "Resources", "Hooks", "Sample")
+ORDER = ("Model", "Weight", "App", "Limits", "Tls", "Endpoint", "SystemPackage", "Resources", "Hooks", "Sample")
 AT = {
     "Model": "model",
     "Weight": "model.weights[]",
     "App": "app",
+    "Limits": "app.limits",
+    "Tls": "app.tls",
     "Endpoint": "endpoints[]",
     "SystemPackage": "system_packages[]",
     "Resources": "resources",

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps, ImageStat, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from .problem import Problem
+from .settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_PIXELS = 100_000_000
 MAX_SIDE = 32_767  # what fits Tesseract's 16-bit coordinates
 PLAUSIBLE_DPI = range(70, 2401)
 
@@ -25,90 +25,149 @@ _WANTED = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "PPM", "JPEG2000"
 Image.init()
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
 
-# Pillow's own guard, moved to our limit: it looks at the header, and again at sizes that come to light in decoding.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-warnings.simplefilter("error", Image.DecompressionBombWarning)
-# Damaged metadata does not hinder reading, and a hostile file could fill the log with it.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# Pillow's own guard stays behind ours, for sizes that come to light in decoding: it refuses twice this many pixels.
+Image.MAX_IMAGE_PIXELS = MAX_SIDE**2 // 2
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold an upright RGB image, its resolution where the file's claim is plausible, and what is worth a warning."""
+    """Hold an upright RGB image, its resolution where that is plausible, and what is worth a warning.
+
+    `number` is its page's in the file it came from, from 1 on.
+    """
 
     image: Image.Image
     dpi: int | None
     warnings: tuple[str, ...]
+    number: int = 1
 
 
-def check(stream: IO[bytes]) -> None:
+def check(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> None:
     """Refuse from its header alone what is no image or too large a one, before any pixel is decoded.
 
     Raises:
         Problem: with a 4xx status.
     """
-    with _faults_are_the_inputs(stream):
-        _open(stream)
+    with faults(stream, limits):
+        opened(stream, limits)
 
 
-def load(stream: IO[bytes]) -> Picture:
+def load(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> Picture:
     """Return the first frame of an image, upright, flattened, and in 8-bit RGB.
 
     Raises:
         Problem: with a 4xx status.
     """
-    with _faults_are_the_inputs(stream):
-        image = _open(stream)
-        notes = []
-        dpi, doubt = _resolution(image)
-        if doubt:
-            notes.append(doubt)
-        if getattr(image, "is_animated", False):
-            notes.append("the file holds several frames; the first was read")
-        ImageOps.exif_transpose(image, in_place=True)
-        image = _rgb(image)
-        # Leftovers of the file have no business in the engine: pytesseract would encode the pixels as a JPEG once more.
-        image.info, image.format = {}, None
-        return Picture(image, dpi, tuple(notes))
+    with faults(stream, limits):
+        image = opened(stream, limits)
+        note = ("the file holds several frames; the first was read",) if _is_animated(image) else ()
+        picture = decoded(image)
+        return Picture(picture.image, picture.dpi, picture.warnings + note)
 
 
-def _open(stream: IO[bytes]) -> Image.Image:
+def opened(stream: IO[bytes], limits: Limits) -> Image.Image:
+    """Return an image of which the header alone is read; to be called, as `decoded`, within `faults`."""
     stream.seek(0)
     image = Image.open(stream, formats=FORMATS)
-    if max(image.size) > MAX_SIDE:
-        raise _too_large(f"One side has {max(image.size)} pixels", f"{MAX_SIDE} pixels a side")
+    refuse_too_large(image.size, limits)
     return image
 
 
+def decoded(image: Image.Image) -> Picture:
+    """Return the current frame of an opened image, upright, flattened, and in 8-bit RGB."""
+    dpi, doubt = _resolution(image)
+    pixels = _upright(_rgb(image), _orientation(image))
+    if pixels is image and _is_animated(image):
+        pixels = image.copy()  # the next frame would be decoded into the same memory
+    # Leftovers of the file have no business in the engine: pytesseract would encode the pixels as a JPEG once more.
+    pixels.info, pixels.format = {}, None
+    return Picture(pixels, dpi, (doubt,) if doubt else ())
+
+
+def refuse_too_large(size: tuple[int, int], limits: Limits) -> None:
+    """Raise a problem that names the limit which an image of this size is beyond."""
+    width, height = size
+    if width * height > limits.megapixels * 1e6:
+        found = f"It has {width} x {height} pixels, {width * height / 1e6:.1f} megapixels"
+        raise _too_large(found, f"{limits.megapixels:g} megapixels")
+    if max(size) > MAX_SIDE:
+        raise _too_large(f"It has {width} x {height} pixels", f"{MAX_SIDE} pixels a side")
+
+
 @contextmanager
-def _faults_are_the_inputs(stream: IO[bytes]) -> Iterator[None]:
-    """Turn whatever Pillow raises into a problem of the input."""
+def faults(stream: IO[bytes], limits: Limits) -> Iterator[None]:
+    """Turn whatever Pillow raises into a problem of the input, and keep silent what it warns of.
+
+    Damaged metadata does not hinder reading, and a hostile file could fill the log with it. The filters of warnings are
+    the whole process's, so images are decoded in one thread at a time.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except Problem:
+            raise
+        except Image.DecompressionBombError as error:
+            found = f"It has more than {MAX_SIDE**2 // 10**6} megapixels"
+            raise _too_large(found, f"{limits.megapixels:g} megapixels") from error
+        except UnidentifiedImageError as error:
+            raise _unknown(stream) from error
+        # Decoders raise whatever they stumble over (OSError, ValueError, SyntaxError, struct.error ...), so no list of
+        # types would be complete; nothing but Pillow runs inside this block.
+        except Exception as error:
+            raise _broken(error) from error
+
+
+def no_memory() -> Problem:
+    """Return the problem of an image that fits its limits, and yet not this machine."""
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "too-large-for-memory",
+        "The image is too large for this machine's memory",
+        "There was not enough memory to decode it. Scale it down: 300 dpi is plenty for print.",
+    )
+
+
+def _broken(error: Exception) -> Problem:
+    # Some decoders tell it with an OSError.
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return no_memory()
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "broken-image",
+        "The image is broken",
+        "The file looks like an image but cannot be decoded: it is cut short, damaged, or of a rare kind. "
+        "Open it in an image viewer and save it again as PNG or JPEG.",
+    )
+
+
+def _is_animated(image: Image.Image) -> bool:
     try:
-        yield
-    except Problem:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large("It has too many pixels") from error
-    except UnidentifiedImageError as error:
-        raise _unknown(stream) from error
-    # Decoders raise whatever they stumble over (OSError, ValueError, SyntaxError, struct.error, MemoryError ...), so no
-    # list of types would be complete; nothing but Pillow runs inside this block.
-    except Exception as error:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "broken-image",
-            "The image is broken",
-            "The file looks like an image but cannot be decoded: it is cut short, damaged, or of a rare kind. "
-            "Open it in an image viewer and save it again as PNG or JPEG.",
-        ) from error
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # a second frame that is broken; the first may be sound
+        return True
 
 
-def _too_large(what: str, limit: str = f"{MAX_PIXELS // 1_000_000} megapixels") -> Problem:
+def _too_large(found: str, limit: str) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "image-too-large",
         "The image is too large",
-        f"{what}; the limit is {limit}. Scale it down: 300 dpi is plenty for print.",
+        f"{found}; the limit is {limit}. Scale it down: 300 dpi is plenty for print.",
     )
 
 
@@ -140,6 +199,19 @@ def _resolution(image: Image.Image) -> tuple[int | None, str | None]:
     return None, f"the file claims {dpi:g} dpi, which is not plausible and was ignored"
 
 
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of a decoded image, 1 where its EXIF cannot be read; Pillow turns TIFFs by itself."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    undo = _UPRIGHT.get(orientation)
+    return image if undo is None else image.transpose(undo)
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bits(image).convert("RGB")
@@ -155,12 +227,15 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     Pillow would clip all above 255 to white. Files rarely say how many of their bits are used, so white is the top of
     the smallest depth that holds the brightest pixel: 12-bit scans in 16-bit files come out right, too.
     """
+    # Pillow turns shallower images of this kind itself.
+    white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
     if image.mode.startswith("I;16") and image.mode != "I;16":
         image = image.convert("I")
     extrema: Any = image.getextrema()
     brightest = float(extrema[1])
     white = 1 if image.mode == "F" and brightest <= 1 else 2 ** max(8, int(brightest).bit_length()) - 1
-    return image.point(lambda value: value * (255 / white)).convert("L")
+    grey = image.point(lambda value: value * (255 / white)).convert("L")
+    return ImageOps.invert(grey) if white_is_zero else grey
 
 
 def _flat(image: Image.Image) -> Image.Image:

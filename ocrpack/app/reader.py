@@ -1,63 +1,232 @@
-"""Take images to text: who may come in, whose turn it is, and how long it may last."""
+"""A request's way: its documents become pages, the pages go through the pool, and come back as one reading.
+
+Every page is a task of its own, so that a long document shares the engines with everybody else, and is read by all of
+them at once where nobody else is there.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from . import imaging
-from .engines import RefusedError
+from .pool import Task
 from .problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from .engines import Engine, Page
-    from .imaging import Picture
+    from .held import Held
+    from .pool import Pool
+    from .worker import Reply
+
+AT_ONCE, LATER = 0, 1
+"""Priorities: requests whose sender waits go before jobs."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Hold one image as it came in; `name` is what its sender calls it."""
+    """Hold one document, and what its sender calls it."""
 
-    name: str
-    stream: IO[bytes]
+    name: str | None
+    file: Held
+
+
+@dataclass(frozen=True)
+class Options:
+    """Say how documents are to be read; `region` is in pixels of the upright page, `pages` such as "1-3,5"."""
+
+    output: str = "json"
+    languages: tuple[str, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+    preprocess: str = "auto"
+    pages: str | None = None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Hold what was read from all images of a request, ready for JSON; timings are in seconds."""
+    """Hold what was read from all documents of a request, ready for JSON; timings are in seconds."""
 
     text: str
     warnings: list[str]
     timings: dict[str, float]
     pages: list[dict[str, Any]]
+    images: list[bytes] = field(default_factory=list)
 
 
-class Reader:
-    """Read images with one engine, one image at a time, for a limited number of requests at once.
+Known = dict[tuple[int, int], "Reply"]
+"""Pages that were read before, by document and page."""
 
-    Decoding waits for the engine's turn as well, so that at most one decoded image is in memory.
-    """
 
-    def __init__(self, engine: Engine, seats: int, seconds: float) -> None:
-        """Let `seats` requests in at once, and give each of them `seconds`."""
-        self.engine = engine
-        self._seconds = seconds
-        self._seats = threading.BoundedSemaphore(seats)
-        self._turn = threading.Lock()
-        self._turn_began: float | None = None
-        self._usual_seconds = 1.0
+class Work:
+    """Read the documents of one request."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        uploads: Sequence[Upload],
+        options: Options,
+        page_seconds: float,
+        priority: int = AT_ONCE,
+        known: Known | None = None,
+    ) -> None:
+        """Take the documents; `known` pages are not read again."""
+        self._pool = pool
+        self._uploads = uploads
+        self._options = options
+        self._page_seconds = page_seconds
+        self._priority = priority
+        self._replies: Known = dict(known or {})
+        self._numbers: dict[int, list[int]] = {}
+        self._open = 0
+        self._problem: Problem | None = None
+        self._began = time.monotonic()
+        self._queued_s = 0.0
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self.on_page: Callable[[tuple[int, int], Reply], None] = lambda place, reply: None
+        """Called for every page that was read."""
+        self.ended: Callable[[], None] = lambda: None
+        """Called once, when all is over; whoever sets it late looks at `over` afterwards."""
+        for (document, _), (message, _) in self._replies.items():
+            self._numbers[document] = message["numbers"]
+        self._todo: deque[tuple[int, int | None]] = deque()
+        for document in range(len(uploads)):
+            numbers = self._numbers.get(document, [None])
+            self._todo += [(document, number) for number in numbers if (document, number) not in self._replies]
+
+    def begin(self) -> Work:
+        """Go on by itself from here until it is done or cancelled."""
+        with self._lock:
+            self._go_on()
+        return self
 
     @property
-    def stuck(self) -> bool:
-        """Tell whether the engine has been on one image for longer than a request may last."""
-        began = self._turn_began
-        return began is not None and time.monotonic() - began > self._seconds * 1.5
+    def over(self) -> bool:
+        """Tell whether it is done, failed or cancelled."""
+        return self._over.is_set()
+
+    @property
+    def progress(self) -> tuple[int, int | None]:
+        """The pages that are read, and how many there are, None while that is not known."""
+        with self._lock:
+            known = len(self._numbers) == len(self._uploads)
+            return len(self._replies), sum(map(len, self._numbers.values())) if known else None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is over; return whether it is."""
+        return self._over.wait(seconds)
+
+    def cancel(self, problem: Problem | None = None) -> None:
+        """Give the rest up, because of a problem where there is one."""
+        with self._lock:
+            self._end(problem or Problem(HTTPStatus.CONFLICT, "cancelled", "Cancelled", "The request was cancelled."))
+
+    def reading(self) -> Reading:
+        """Return what was read.
+
+        Raises:
+            Problem: a document is at fault, or the work was given up.
+        """
+        if self._problem is not None:
+            raise self._problem
+        pages, warnings, images = [], [], []
+        timings = {"queue": self._queued_s, "decode": 0.0, "ocr": 0.0}
+        for index, (document, number) in enumerate(self._order()):
+            message, image = self._replies[document, number]
+            place = {"index": index, "page_number": index + 1}
+            source = {"source": self._uploads[document].name, "source_page": number}
+            pages.append(place | message["page"] | source)
+            warnings += [f"page {index + 1}: {note}" for note in message["warnings"]]
+            images.append(image)
+            timings["decode"] += message["decode"]
+            timings["ocr"] += message["ocr"]
+        timings["total"] = time.monotonic() - self._began
+        text = "\n\n".join(page["text"] for page in pages if page["text"])
+        return Reading(text, warnings, {name: round(value, 4) for name, value in timings.items()}, pages, images)
+
+    def _order(self) -> list[tuple[int, int]]:
+        return [(document, number) for document in sorted(self._numbers) for number in self._numbers[document]]
+
+    def _go_on(self) -> None:
+        """Ask for the next pages, as many at once as there are engines; the caller holds the lock."""
+        while self._todo and self._open < self._pool.size and not self.over:
+            self._open += 1
+            self._ask(*self._todo.popleft())
+        if not self._open:
+            self._end(None)
+
+    def _ask(self, document: int, number: int | None) -> None:
+        options = self._options
+        order = {
+            "do": "read",
+            "page": number,
+            "pages": options.pages,
+            "region": options.region,
+            "languages": options.languages,
+            "preprocess": options.preprocess,
+            "image": options.output == "pdf",
+            "seconds": self._page_seconds,
+        }
+        asked = time.monotonic()
+
+        def wanted() -> bool:
+            if number is None and document == 0:
+                self._queued_s = time.monotonic() - asked
+            return not self.over
+
+        def done(outcome: Reply | Problem) -> None:
+            self._take(document, number, outcome)
+
+        self._pool.submit(Task(self._priority, self._uploads[document].file, order, wanted, done))
+
+    def _take(self, document: int, number: int | None, outcome: Reply | Problem) -> None:
+        with self._lock:
+            self._open -= 1
+            if self.over:
+                return
+            if isinstance(outcome, Problem):
+                self._end(self._naming(document, outcome))
+                return
+            numbers = outcome[0]["numbers"]
+            if number is None:
+                number, *rest = self._numbers[document] = numbers
+                self._todo.extendleft((document, other) for other in reversed(rest))
+            self._replies[document, number] = outcome
+        self.on_page((document, number), outcome)
+        with self._lock:
+            self._go_on()
+
+    def _end(self, problem: Problem | None) -> None:
+        if self.over:
+            return
+        self._problem = problem
+        self._todo.clear()
+        self._over.set()
+        self.ended()
+
+    def _naming(self, document: int, problem: Problem) -> Problem:
+        """Say in a problem which of the documents it is about."""
+        count, name = len(self._uploads), self._uploads[document].name
+        if count > 1:
+            shown = f" ({name})" if name else ""
+            problem.detail = f"Image {document + 1} of {count}{shown}: {problem.detail}"
+        problem.members |= {"index": document} | ({"filename": name} if name else {})
+        return problem
+
+
+class Seats:
+    """Places for requests whose senders wait; what comes when all are taken is told when to come again."""
+
+    def __init__(self, count: int) -> None:
+        """Let `count` requests in at once."""
+        self._seats = threading.BoundedSemaphore(count)
+        self.usual_seconds = 1.0
 
     @contextmanager
     def seat(self) -> Iterator[None]:
@@ -72,100 +241,9 @@ class Reader:
                 "busy",
                 "Too many requests at once",
                 "All places are taken by images that wait to be read. Try again shortly.",
-                retry_after=min(60, 1 + int(self._usual_seconds)),
+                retry_after=min(60, 1 + int(self.usual_seconds)),
             )
         try:
             yield
         finally:
             self._seats.release()
-
-    def read(self, uploads: Sequence[Upload]) -> Reading:
-        """Return the text of all images, a page each.
-
-        Raises:
-            Problem: an image is at fault (4xx, saying which), or no turn came in time (503).
-        """
-        began = time.monotonic()
-        deadline = began + self._seconds
-        timings = {"queue": 0.0, "decode": 0.0, "ocr": 0.0}
-        for index, upload in enumerate(uploads):
-            with _naming(upload, index, len(uploads)):
-                imaging.check(upload.stream)
-        pages: list[dict[str, Any]] = []
-        warnings: list[str] = []
-        for index, upload in enumerate(uploads):
-            with _naming(upload, index, len(uploads)):
-                page, notes = self._read_one(upload, index, deadline, timings)
-            pages.append(page)
-            warnings += [f"page {index + 1}: {note}" for note in notes]
-        timings["total"] = time.monotonic() - began
-        self._usual_seconds = timings["ocr"]
-        text = "\n\n".join(page["text"] for page in pages if page["text"])
-        return Reading(text, warnings, {name: round(value, 4) for name, value in timings.items()}, pages)
-
-    def _read_one(
-        self, upload: Upload, index: int, deadline: float, timings: dict[str, float]
-    ) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Return one page and its warnings; the pixels are gone before the next image has its turn."""
-        queued = time.monotonic()
-        if not self._turn.acquire(timeout=max(0, deadline - queued)):
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "no-turn",
-                "The queue is too long",
-                f"The image had no turn within {self._seconds:g} seconds. Try again later.",
-                retry_after=min(60, 1 + int(self._usual_seconds)),
-            )
-        try:
-            self._turn_began = turn = time.monotonic()
-            timings["queue"] += turn - queued
-            picture = imaging.load(upload.stream)
-            decoded = time.monotonic()
-            timings["decode"] += decoded - turn
-            page = self._recognise(picture, deadline - decoded)
-            timings["ocr"] += time.monotonic() - decoded
-            notes = picture.warnings if page.lines else (*picture.warnings, "no text was found")
-            return _as_json(index, picture, page), notes
-        finally:
-            self._turn_began = None
-            self._turn.release()
-
-    def _recognise(self, picture: Picture, seconds: float) -> Page:
-        try:
-            return self.engine.read(picture.image, picture.dpi, (), seconds)
-        except RefusedError as error:
-            title, detail = "The engine refuses the image", f"{self.engine.name} says: {error}"
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "refused-image", title, detail) from error
-        except TimeoutError as error:
-            title = "The image took too long"
-            detail = (
-                f"Reading was stopped after {self._seconds:g} seconds. Send fewer or smaller images in one request."
-            )
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "slow-image", title, detail) from error
-
-
-@contextmanager
-def _naming(upload: Upload, index: int, count: int) -> Iterator[None]:
-    """Say in any problem which of the images it is about."""
-    try:
-        yield
-    except Problem as problem:
-        if count > 1:
-            problem.detail = f"Image {index + 1} of {count} ({upload.name}): {problem.detail}"
-        problem.members |= {"index": index, "filename": upload.name}
-        raise
-
-
-def _as_json(index: int, picture: Picture, page: Page) -> dict[str, Any]:
-    width, height = picture.image.size
-    return {
-        "index": index,
-        "page_number": index + 1,
-        "width": width,
-        "height": height,
-        "unit": "pixel",
-        "dpi": picture.dpi,
-        "angle": page.angle,
-        "text": page.text,
-        "lines": [asdict(line) for line in page.lines],
-    }

@@ -143,7 +143,7 @@ def guide(
         "url": _url(descriptor),
         "port": descriptor.port,
         "module": f"-m {module}" if "." in module else f"{module}.py",
-        "workers": app.workers,
+        "workers": app.server_processes,
         "options": _server_options(descriptor),
         "windows_start": _windows_start(descriptor),
         "entrypoint": app.entrypoint,
@@ -158,7 +158,7 @@ def guide(
 
 def _server_options(descriptor: Descriptor) -> str:
     worker = {
-        "wsgi": f"--threads {descriptor.app.threads} ",
+        "wsgi": f"--threads {descriptor.app.server_threads} ",
         "asgi": "--worker-class uvicorn_worker.UvicornWorker ",
         "aiohttp": "--worker-class aiohttp.GunicornWebWorker ",
     }

@@ -116,6 +116,17 @@ def _wsgi_worker() -> Any:
 
     gthread.STOP_KEEPALIVE_LINGER = LINGER_SECONDS
 
+    class Plain:
+        """gunicorn's settings without TLS: what comes by the private socket comes from this machine's own user."""
+
+        is_ssl = False
+
+        def __init__(self, settings: Any) -> None:
+            self._settings = settings
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._settings, name)
+
     class GatedThreadWorker(gthread.ThreadWorker):
         """gunicorn's thread worker; the public listener joins and leaves its poller through its own method queue.
 
@@ -125,8 +136,14 @@ def _wsgi_worker() -> Any:
         def run(self) -> None:
             self.sockets, self._public = self.sockets[:1], self.sockets[1:]
             self._private, self._keeps = self.sockets, self.max_keepalived
+            self._private_name, self._plain = self.sockets[0].getsockname(), Plain(self.cfg)
             in_background(self._follow_gate)
             super().run()
+
+        def enqueue_req(self, conn: Any) -> Any:
+            if conn.sock.family == socket.AF_UNIX and conn.server == self._private_name:
+                conn.cfg = self._plain
+            return super().enqueue_req(conn)
 
         def handle_request(self, req: Any, conn: Any) -> Any:
             try:
@@ -336,4 +353,5 @@ control_socket_disable = True
 pythonpath = _plan["release"]
 errorlog = "-"
 accesslog = None
+certfile, keyfile = _plan["certificate"] or None, _plan["key"] or None
 proc_name = _plan["title"]

@@ -251,6 +251,8 @@ def _start(
             "request_seconds": math.ceil(launch.request_seconds),
             "drain_seconds": math.ceil(launch.drain_seconds),
             "max_requests": launch.max_requests,
+            "certificate": launch.certificate,
+            "key": launch.key,
             "title": f"{deployment.name} {release}",
         }
         writer = _start_writer(deployment, release, output_end)
@@ -281,6 +283,8 @@ def _environment(deployment: Deployment, release: str, launch: Launch, run: Path
         "PYTHONPYCACHEPREFIX": launch.pycache,
         "OCRPACK_NAME": deployment.name,
         "OCRPACK_RELEASE": release,
+        "OCRPACK_DATA": str(deployment.folder / "data"),
+        "OCRPACK_GATE": str(run / "gate-open"),
         _MARK: str(run),
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ocrpack.deploy import control, lock
 from ocrpack.deploy.generation import left_running
-from ocrpack.deploy.probe import Address
+from ocrpack.deploy.probe import public
 from ocrpack.deploy.root import Deployment
 from ocrpack.errors import PreflightError
 
@@ -52,7 +52,7 @@ def status(deployment: Deployment) -> Status:
         version=record.version if record else None,
         digest=record.digest if record else None,
         state="empty" if current is None else "stopped" if state.desired == "stopped" else "failed",
-        url=str(Address(state.host, state.port).reachable) if state.port else None,
+        url=str(public(record.launch, {}, state.host, state.port).reachable) if state.port and record else None,
         pid=None,
         uptime_s=None,
         restarts=0,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from ocrpack import journal as log
-from ocrpack.deploy import check, control, environment, lock, process, recover, release, service
+from ocrpack.deploy import check, control, environment, lock, process, recover, release, secret, service
 from ocrpack.deploy.check import SampleResult
 from ocrpack.deploy.look import Status, status
-from ocrpack.deploy.probe import Address
+from ocrpack.deploy.probe import public
 from ocrpack.deploy.root import Deployment, Record, Root, remove_tree
 from ocrpack.deploy.switch import current_release, serve_current
 from ocrpack.errors import BundleError, Finding, NotFoundError, OcrpackError, Where
@@ -128,7 +128,8 @@ def verify(deployment: Deployment) -> tuple[list[Finding], tuple[SampleResult, .
         text = f"{deployment.name} is {now.state}"
         return [*findings, Finding("not-running", text, f"`ocrpack start {deployment.name}`")], ()
     state = deployment.load_state()
-    address = Address(state.host, state.port)
+    known = secret.load(deployment.secrets, record.launch.secrets)
+    address = public(record.launch, known, state.host, state.port)
     findings += check.health(address, descriptor)
     samples = tuple(check.run_sample(address, descriptor, folder, sample) for sample in descriptor.samples)
     findings += [sample.finding for sample in samples if sample.finding is not None]

@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from ocrpack.deploy.probe import Address
 from ocrpack.deploy.root import Deployment, Launch, Record, Root, State
 from ocrpack.deploy.supply import Supply
 from ocrpack.deploy.switch import Care, Target
-from ocrpack.descriptor import Descriptor
+from ocrpack.descriptor import App, Descriptor
 from ocrpack.errors import ConflictError, Finding, PreflightError, UsageError, Where
 from ocrpack.journal import timestamp
 
@@ -81,7 +82,7 @@ class Plan:
     @property
     def url(self) -> str:
         """Where the service is going to answer."""
-        return str(Address(self.host, self.port).reachable)
+        return str(Address(self.host, self.port, tls=self.descriptor.app.tls is not None).reachable)
 
     def target(self, made: environment.Environment, boot_seconds: float | None) -> Target:
         """Return the release with all that the supervisor needs to start it."""
@@ -92,15 +93,18 @@ class Plan:
             pycache=str(made.pycache),
             entrypoint=app.entrypoint,
             interface=app.interface,
-            workers=app.workers,
-            threads=app.threads,
+            workers=app.server_processes,
+            threads=app.server_threads,
             boot_seconds=boot_seconds or app.boot_seconds,
             request_seconds=app.request_seconds,
             env=dict(self.descriptor.env),
             secrets=self.descriptor.secrets,
             drain_seconds=app.drain_seconds,
-            max_requests=app.max_requests,
+            max_requests=app.server_max_requests,
             health=health.path if health else "",
+            tokens=app.tokens,
+            certificate=os.path.expandvars(app.tls.certificate) if app.tls else "",
+            key=os.path.expandvars(app.tls.key) if app.tls else "",
         )
         record = Record(
             self.manifest.version, self.manifest.digest, self.environment_key, timestamp(), launch,
@@ -150,7 +154,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         key = environment.key(lock, python)
         ready = environment.find(root, key) is not None
         lacks = lacking(python)
-    findings = [*_system(descriptor), *_resources(descriptor, manifest, root, deployment, ready)]
+    findings = [*_system(descriptor), *_tls(descriptor.app), *_resources(descriptor, manifest, root, deployment, ready)]
     findings += _memory(descriptor, deployment, stop_first=options.care.stop_first)
     if options.offline and not ready and python is not None:
         findings += [supply.no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
@@ -252,6 +256,18 @@ def _addresses(host: str) -> set[str]:
         return {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
         return set()
+
+
+def _tls(app: App) -> Iterator[Finding]:
+    """Load the certificate and its key as the server will."""
+    if app.tls is None:
+        return
+    files = [os.path.expandvars(name) for name in (app.tls.certificate, app.tls.key)]
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*files)
+    except (OSError, ValueError) as error:
+        text = f"TLS cannot be served with {files[0]} and {files[1]}: {error}"
+        yield Finding("tls", text, "put the certificate and its key there, readable for this user")
 
 
 def _system(descriptor: Descriptor) -> Iterator[Finding]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpack.deploy.generation import short_address
+from ocrpack.deploy.root import Launch
 
 _MAX_ANSWER = 64 << 20
 
@@ -23,15 +26,34 @@ class Address:
     host: str = "localhost"
     port: int = 0
     unix: Path | None = None
+    tls: bool = False
+    token: str = dataclasses.field(default="", repr=False)
+    """What the app asks for; empty: nothing."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return "the private socket" if self.unix else f"http://{host}:{self.port}"
+        return "the private socket" if self.unix else f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     @property
     def reachable(self) -> Address:
         """The address to connect to, where an address that listens on all interfaces is none."""
-        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port, self.unix)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return dataclasses.replace(self, host=host)
+
+
+def public(launch: Launch, secrets: Mapping[str, str], host: str, port: int) -> Address:
+    """Return where a release answers everybody, with what it asks for."""
+    return Address(host, port, tls=bool(launch.certificate), token=_token(launch, secrets))
+
+
+def private(launch: Launch, secrets: Mapping[str, str], path: str) -> Address:
+    """Return where a generation answers its supervisor alone, which is never with TLS."""
+    return Address(unix=Path(path), token=_token(launch, secrets))
+
+
+def _token(launch: Launch, secrets: Mapping[str, str]) -> str:
+    known = " ".join(secrets.get(name, "") for name in launch.tokens).replace(",", " ").split()
+    return known[0] if known else ""
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -66,15 +88,13 @@ def request(
         http.client.HTTPException: what came back is not HTTP.
     """
     begin = time.monotonic()
-    connection = (
-        _UnixConnection(address.unix, timeout_s)
-        if address.unix
-        else http.client.HTTPConnection(address.reachable.host, address.port, timeout=timeout_s)
-    )
+    connection = _connection(address, timeout_s)
     try:
         headers = {"Connection": "close", "Accept": "application/json", "User-Agent": "ocrpack"}
         if content_type:
             headers["Content-Type"] = content_type
+        if address.token:
+            headers["Authorization"] = f"Bearer {address.token}"
         connection.connect()
         with _cut_off(connection.sock, timeout_s):
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may answer without reading the body
@@ -84,6 +104,23 @@ def request(
         return Answer(answer.status, data, answer.getheader("Content-Type", ""), time.monotonic() - begin)
     finally:
         connection.close()
+
+
+def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnection:
+    if address.unix:
+        return _UnixConnection(address.unix, timeout_s)
+    host, port = address.reachable.host, address.port
+    if address.tls:
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=_own_service())
+    return http.client.HTTPConnection(host, port, timeout=timeout_s)
+
+
+def _own_service() -> ssl.SSLContext:
+    """Return a context for the service on this machine, whose certificate is not for the name that we call it by."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from ocrpack import journal as log
 from ocrpack.deploy import check, control, lock, recover, service
 from ocrpack.deploy.look import status
 from ocrpack.deploy.machine import account
-from ocrpack.deploy.probe import Address
+from ocrpack.deploy.probe import public
 from ocrpack.deploy.root import Deployment
 from ocrpack.deploy.service import Unit
 from ocrpack.deploy.switch import current_release, serve_current
@@ -133,11 +133,12 @@ def _wait_until_it_serves(unit: Unit) -> None:
 
 def _problem(deployment: Deployment) -> str | None:
     """Return why a deployment does not serve yet, or None when it does."""
-    _, _, descriptor, _ = current_release(deployment)
+    _, record, descriptor, _ = current_release(deployment)
     state, now = deployment.load_state(), status(deployment).state
     if now != "running":
         return f"it is {now}"
-    return next((finding.message for finding in check.health(Address(state.host, state.port), descriptor)), None)
+    address = public(record.launch, {}, state.host, state.port)
+    return next((finding.message for finding in check.health(address, descriptor)), None)
 
 
 def _verify(files: list[File], scope: Scope) -> list[Finding]:

@@ -47,13 +47,19 @@ class Launch:
     """How many requests a worker answers before it is replaced; 0: any number."""
     health: str = ""
     """The path that tells whether the app is well; empty: it has none."""
+    tokens: tuple[str, ...] = ()
+    """The secrets that hold the tokens which the app asks for."""
+    certificate: str = ""
+    key: str = ""
+    """The files for HTTPS; empty: HTTP."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Launch:
         """Return what `dataclasses.asdict` and JSON made of it; what only a newer ocrpack knows is left out."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
-        return cls(**{**values, "secrets": tuple(values["secrets"])})
+        lists = {name: tuple(values.get(name, ())) for name in ("secrets", "tokens")}
+        return cls(**{**values, **lists})
 
 
 @dataclass(frozen=True)

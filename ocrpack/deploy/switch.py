@@ -19,7 +19,7 @@ from ocrpack import journal as log
 from ocrpack.deploy import check, control, secret
 from ocrpack.deploy.control import Control
 from ocrpack.deploy.generation import left_running
-from ocrpack.deploy.probe import Address
+from ocrpack.deploy.probe import Address, private, public
 from ocrpack.deploy.root import Deployment, Record, State
 from ocrpack.deploy.trial import BUSY, Proof, Reference, prove
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
@@ -58,7 +58,12 @@ class Target:
     @property
     def url(self) -> str:
         """Where it is going to answer."""
-        return str(Address(self.host, self.port).reachable)
+        return str(self.public.reachable)
+
+    @property
+    def public(self) -> Address:
+        """Where it is going to answer everybody."""
+        return public(self.record.launch, self.secrets, self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def boot(supervisor: Control, target: Target) -> Candidate:
     begin, launch = log.timestamp(), target.record.launch
     asked = {"release": target.release, "launch": dataclasses.asdict(launch), "secrets": dict(target.secrets)}
     answer = supervisor.ask("launch", **asked)
-    candidate = Candidate(supervisor, answer["number"], Address(unix=Path(answer["private"])))
+    candidate = Candidate(supervisor, answer["number"], private(launch, target.secrets, answer["private"]))
     try:
         check.wait_until_ready(candidate.address, target.descriptor, candidate.ended, launch.boot_seconds)
     except BaseException as error:
@@ -171,9 +176,11 @@ def _running(supervisor: Control, target: Target, care: Care) -> Reference | Non
     file = target.deployment.releases / serving["release"] / DESCRIPTOR
     try:
         descriptor = parse(file.read_bytes(), str(file))
-    except (OcrpackError, OSError):
+        launch = target.deployment.load_state().releases[serving["release"]].launch
+    except (OcrpackError, OSError, KeyError):
         return None  # what serves was altered; it cannot be told how to ask it
-    return Reference(Address(unix=Path(serving["private"])), descriptor, care.max_regression)
+    known = secret.load(target.deployment.secrets, launch.secrets)
+    return Reference(private(launch, known, serving["private"]), descriptor, care.max_regression)
 
 
 def _promote(candidate: Candidate, target: Target, care: Care, journal: Journal) -> None:
@@ -212,12 +219,12 @@ def _state_after(target: Target) -> State:
 
 def _observe(candidate: Candidate, target: Target, seconds: float, journal: Journal) -> None:
     """Ask for health and samples on the public address, in turns, once at least and until the time is over."""
-    public, descriptor = Address(target.host, target.port), target.descriptor
+    address, descriptor = target.public, target.descriptor
     deadline = time.monotonic() + seconds
     samples = itertools.cycle(descriptor.samples)
     for turn in itertools.count(1):
         findings = [
-            finding for place in (public, candidate.address) for finding in check.health(place, descriptor, _PATIENT_S)
+            finding for place in (address, candidate.address) for finding in check.health(place, descriptor, _PATIENT_S)
         ]
         status = candidate.ended()
         if status is not None:
@@ -226,14 +233,14 @@ def _observe(candidate: Candidate, target: Target, seconds: float, journal: Jour
             raise BootError(f"after its promotion: {findings[0].message}", findings[0].remedy, tuple(findings))
         for sample in itertools.islice(samples, 1):
             patient = sample.model_copy(update={"max_seconds": sample.max_seconds * _PATIENCE})
-            result = check.run_sample(public, descriptor, target.folder, patient)
+            result = check.run_sample(address, descriptor, target.folder, patient)
             if result.finding is not None and not result.problem.startswith(BUSY):
                 raise SmokeError(
                     f"after its promotion: {result.finding.message}", result.finding.remedy, (result.finding,)
                 )
         left = deadline - time.monotonic()
         if left <= 0:
-            journal.write("note", f"{turn} rounds on {public}", phase="observe", level="debug")
+            journal.write("note", f"{turn} rounds on {address}", phase="observe", level="debug")
             return
         time.sleep(min(_OBSERVE_PAUSE_S, left))
 

@@ -20,10 +20,10 @@ from ocrpack.descriptor.model import (
     Sample,
     SystemPackage,
     Weight,
-    json_schema,
 )
 from ocrpack.descriptor.requirements import Requirements, requirement_files, without_credentials
 from ocrpack.descriptor.requirements import read as read_requirements
+from ocrpack.descriptor.schema import json_schema
 
 __all__ = [
     "DESCRIPTOR",

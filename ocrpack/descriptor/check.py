@@ -125,6 +125,13 @@ def _environment(descriptor: Descriptor) -> Iterator[Located]:
                 ("secrets", i),
                 Finding("secret-in-env", message, "remove it from env, and change the secret if it was real"),
             )
+    if descriptor.app.tls and descriptor.app.interface != "wsgi":
+        message = f"tls has no effect on an app of the interface {descriptor.app.interface}"
+        yield ("app", "tls"), Finding("tls-unused", message, "remove it, and put a proxy with TLS before the app")
+    for i, name in enumerate(descriptor.app.tokens):
+        if name not in descriptor.secrets:
+            message = f"{name} is to hold tokens, but it is not among the secrets, so it would have no value"
+            yield ("app", "tokens", i), Finding("token-no-secret", message, f'add "{name}" to secrets')
     for name, value in descriptor.env.items():
         if name not in descriptor.secrets and looks_secret(name, value):
             message = f"the value of {name} ({len(value)} characters) looks like a credential, for every reader to see"
@@ -159,7 +166,7 @@ def _resources(descriptor: Descriptor) -> Iterator[Located]:
     if "threads" in app.model_fields_set and app.interface != "wsgi":
         message = f"threads has no effect on an app of the interface {app.interface}"
         yield ("app", "threads"), Finding("threads-unused", message, "remove it; set workers", severity="warning")
-    if resources.gpu and app.workers > 1:
+    if resources.gpu and (app.workers or 1) > 1:
         message = f"{app.workers} workers load the model onto the GPU {app.workers} times"
         yield ("app", "workers"), Finding("gpu-workers", message, "write 1, and more threads", severity="warning")
 

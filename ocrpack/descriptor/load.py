@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from ocrpack.descriptor import check, folder
 from ocrpack.descriptor.files import Selection, survey
 from ocrpack.descriptor.findings import model_finding, schema_findings
-from ocrpack.descriptor.model import Descriptor, json_schema
+from ocrpack.descriptor.model import Descriptor
+from ocrpack.descriptor.schema import json_schema
 from ocrpack.descriptor.source import Document, JsonPath, Located, scan
 from ocrpack.errors import DescriptorError, Finding, Where
 

@@ -6,12 +6,11 @@ After `ocrpack.descriptor.load` nothing else in the project handles descriptor d
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import PydanticCustomError
 
 SCHEMA_VERSION = 1
@@ -73,6 +72,9 @@ def _inside(path: str) -> str:
         raise _refuse("unsafe-path", f"the path {fault}", "a relative path below the source folder", remedy)
     return path
 
+
+SPARE_THREADS = 8
+"""Threads that the embedded app has besides those for its queue; its settings hold the same number."""
 
 Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=63)]
 BundlePath = Annotated[str, StringConstraints(pattern=PATH, max_length=1024), AfterValidator(_inside)]
@@ -144,6 +146,40 @@ class Model(Part):
     """The model's files."""
 
 
+class Limits(Part):
+    """Bounds that the embedded app keeps."""
+
+    body_mb: Annotated[int, Field(ge=1, le=4096, examples=[50])] = 50
+    """The largest request, in MiB."""
+    megapixels: Annotated[int, Field(ge=1, le=1000, examples=[100])] = 100
+    """The largest image, in millions of pixels."""
+    pages: Annotated[int, Field(ge=1, le=100_000, examples=[500])] = 500
+    """The most pages that are read of one document."""
+    page_seconds: Annotated[float, Field(gt=0, le=86400, examples=[60])] = 60
+    """How long decoding and reading one page may take."""
+    job_seconds: Annotated[float, Field(gt=0, le=604800, examples=[3600])] = 3600
+    """How long a job may run."""
+    queue: Annotated[int, Field(ge=1, le=1000, examples=[64])] = 64
+    """How many requests are let in at once; more are told to come again (429)."""
+    memory_mb: Annotated[int, Field(ge=256, examples=[3072])] = 3072
+    """How much memory an engine process may take on top of its model, in MiB."""
+    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000, examples=[120])] = 0
+    """How often one token, or one address where there are no tokens, may ask; 0: any number."""
+    jobs: Annotated[int, Field(ge=1, le=100_000, examples=[100])] = 100
+    """How many jobs may wait or run."""
+    job_days: Annotated[float, Field(gt=0, le=3650, examples=[7])] = 7
+    """How long the results of jobs are kept."""
+
+
+class Tls(Part):
+    """Certificate files on the target; paths may hold `$VARIABLE`."""
+
+    certificate: Annotated[NonEmpty, Field(examples=["/etc/ssl/ocr/fullchain.pem"])]
+    """The certificate and its chain, PEM."""
+    key: Annotated[NonEmpty, Field(examples=["/etc/ssl/ocr/privkey.pem"])]
+    """The private key, PEM."""
+
+
 class App(Part):
     """The application that serves the model."""
 
@@ -157,21 +193,55 @@ class App(Part):
         dict[str, str | int | float | bool | tuple[str, ...]], Field(examples=[{"backend": "auto", "psm": 3}])
     ] = {}
     """The engine's options."""
-    workers: Annotated[int, Field(ge=1, le=256, examples=[2])] = 1
-    """Worker processes; each loads the model once."""
-    threads: Annotated[int, Field(ge=1, le=1024, examples=[32])] = 8
-    """Request threads a worker (`wsgi` only)."""
+    profile: Annotated[Literal["throughput", "latency"], Field(examples=["throughput"])] = "throughput"
+    """How the embedded app uses the processors: `throughput` has an engine process of one thread for each, `latency`
+    one engine process with all threads."""
+    workers: Annotated[int | None, Field(ge=1, le=256, examples=[2])] = None
+    """Processes that each load the model once. Absent: 1, and with the embedded app what the profile says."""
+    threads: Annotated[int | None, Field(ge=1, le=1024, examples=[32])] = None
+    """Request threads of a server process (`wsgi` only). Absent: 8, and with the embedded app enough for its queue."""
     boot_seconds: Annotated[float, Field(gt=0, le=86400, examples=[60])] = 60
     """How long the app may take until it answers its health endpoint."""
     request_seconds: Annotated[float, Field(gt=0, le=86400, examples=[120])] = 120
-    """How long one request may take: the embedded app gives up on it then, gunicorn ends a worker whose main loop or
-    event loop has stood still for as long, and an app that has not answered its health endpoint for as long is started
-    again."""
+    """How long one request may take: the embedded app answers with a job then, gunicorn ends a worker whose main loop
+    or event loop has stood still for as long, and an app that has not answered its health endpoint for as long is
+    started again."""
     drain_seconds: Annotated[float, Field(gt=0, le=3600, examples=[30])] = 30
     """How long a release that is replaced or stopped may take to finish its requests, before it is ended by force."""
     max_requests: Annotated[int, Field(ge=0, le=1_000_000_000, examples=[10000])] = 0
     """How many requests a worker answers, give or take a tenth, before it is replaced by a fresh one, against memory
-    that grows; 0: any number."""
+    that grows; with the embedded app, how many pages an engine process reads; 0: any number."""
+    limits: Annotated[Limits, Field(examples=[{"body_mb": 50, "megapixels": 100}])] = Limits()
+    """What a request to the embedded app may cost."""
+    tokens: Annotated[tuple[EnvironmentName, ...], Field(examples=[["OCR_API_TOKEN"]])] = ()
+    """Names of secrets that hold the bearer tokens of the embedded app: one or several each, with white space between.
+    Absent: everybody who reaches the app may use it."""
+    cors_origins: Annotated[tuple[NonEmpty, ...], Field(examples=[["https://www.example.org"]])] = ()
+    """Origins whose pages may use the embedded app; `*` for all."""
+    image_urls: Annotated[tuple[NonEmpty, ...], Field(examples=[["https://images.example.org/"]])] = ()
+    """Places that the embedded app may fetch images from, as beginnings of addresses; `*` for every https address of
+    the public internet. Absent: it fetches nothing."""
+    log_text: Annotated[bool, Field(examples=[False])] = False
+    """Whether the embedded app logs the text that it reads."""
+    tls: Annotated[
+        Tls | None, Field(examples=[{"certificate": "/etc/ssl/ocr/fullchain.pem", "key": "/etc/ssl/ocr/privkey.pem"}])
+    ] = None
+    """Serve HTTPS with these files (`wsgi` only). Absent: HTTP."""
+
+    @property
+    def server_processes(self) -> int:
+        """How many processes the server has: one before the embedded app's engine processes."""
+        return 1 if self.engine else self.workers or 1
+
+    @property
+    def server_threads(self) -> int:
+        """How many threads each of them has."""
+        return self.threads or (self.limits.queue + SPARE_THREADS if self.engine else 8)
+
+    @property
+    def server_max_requests(self) -> int:
+        """How many requests each of them answers before it is replaced; the embedded app replaces engines instead."""
+        return 0 if self.engine else self.max_requests
 
 
 class Hooks(Part):
@@ -320,34 +390,3 @@ class Descriptor(Part):
     def as_json(self) -> str:
         """Return the descriptor as a JSON text that `parse` reads back to an equal descriptor."""
         return self.model_dump_json(by_alias=True, exclude_none=True, indent=2) + "\n"
-
-
-class _EditorSchema(GenerateJsonSchema):
-    """JSON Schema 2020-12 without `null` alternatives: an optional key is left out, never null."""
-
-    schema_dialect = "https://json-schema.org/draft/2020-12/schema"
-
-    def generate(self, schema: Any, mode: JsonSchemaMode = "validation") -> JsonSchemaValue:
-        return {"$schema": self.schema_dialect, "$id": SCHEMA_ID, **super().generate(schema, mode)}
-
-    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: Any) -> JsonSchemaValue:
-        inner = super().default_schema(schema)
-        return _without_null(inner)
-
-
-def _without_null(schema: JsonSchemaValue) -> JsonSchemaValue:
-    """Return the schema whose default holds no null, which the schema itself would refuse."""
-    match schema.get("default", ...):
-        case None:
-            return {key: value for key, value in schema.items() if key != "default"}
-        case dict() as default:
-            return {**schema, "default": {key: value for key, value in default.items() if value is not None}}
-    return schema
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the descriptor's JSON Schema (2020-12), as `schemas/descriptor.schema.json` holds it."""
-    return Descriptor.model_json_schema(schema_generator=_EditorSchema, by_alias=True)

@@ -14,7 +14,7 @@ from drawings import BACKENDS, BUNDLE, PROJECT
 from ocrpack.app import create_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flask.testing import FlaskClient
 
@@ -25,6 +25,14 @@ TESSDATA = [
     Path("/usr/local/share/tessdata"),
     Path("/opt/homebrew/share/tessdata"),
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the jobs of these tests out of the machine's own folder for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCRPACK_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")

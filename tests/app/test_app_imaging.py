@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 import zlib
 from typing import TYPE_CHECKING
 
 import pytest
 from drawings import TRUTH, drawing, encoded
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ocrpack.app import imaging
 from ocrpack.app.problem import Problem
@@ -64,7 +66,7 @@ def _phone_photo() -> bytes:
 
 def _frames() -> bytes:
     first, second = drawing("RGB", "black", "white"), drawing("RGB", "black", "white", text="Another page")
-    return encoded(first, "TIFF", save_all=True, append_images=[second])
+    return encoded(first, "GIF", save_all=True, append_images=[second])
 
 
 READABLE: dict[str, Callable[[], bytes]] = {
@@ -143,6 +145,75 @@ def test_a_blank_deep_image_is_no_fault() -> None:
     assert imaging.load(io.BytesIO(encoded(Image.new("I;16", (20, 20), 0)))).image.getpixel((0, 0)) == (0, 0, 0)
 
 
+def _broken_exif(kind: str) -> bytes:
+    """Return an image whose EXIF says that it has 9 entries, and then ends."""
+    return encoded(drawing("RGB", "black", "white"), kind, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12")
+
+
+def _tiff_pointing_nowhere() -> bytes:
+    """Return a TIFF whose EXIF and GPS parts would stand behind its end."""
+    return encoded(drawing("RGB", "black", "white"), "TIFF", tiffinfo={0x8769: 2**31, 0x8825: 2**31, 0x0112: 1})
+
+
+def _premultiplied() -> bytes:
+    data = encoded(_rgba((0, 0, 0, 255), (0, 0, 0, 0)), "TIFF")
+    entry = struct.pack("<HHIH", 338, 3, 1, 2)  # ExtraSamples: unassociated alpha
+    assert entry in data
+    return data.replace(entry, struct.pack("<HHIH", 338, 3, 1, 1))
+
+
+def _lab() -> bytes:
+    from PIL import ImageCms
+
+    rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    white = ImageCms.profileToProfile(drawing("RGB", "black", "white"), rgb, lab, outputMode="LAB")
+    return encoded(white, "TIFF")
+
+
+ODD: dict[str, Callable[[], bytes]] = {
+    "LAB TIFF": _lab,
+    "CMYK JPEG": lambda: encoded(drawing("RGB", "black", "white").convert("CMYK"), "JPEG", quality=95),
+    "16-bit TIFF, white is zero": lambda: encoded(_deep(ImageOps.invert(drawing()), 65535), "TIFF", tiffinfo={262: 0}),
+    "grey TIFF, white is zero": lambda: encoded(drawing(), "TIFF", tiffinfo={262: 0}),
+    "premultiplied alpha": _premultiplied,
+    "palette with an alpha channel": lambda: encoded(_rgba((0, 0, 0, 255), (0, 0, 0, 0)).quantize(4)),
+    "RGB with a transparent colour": lambda: encoded(
+        drawing("RGB", "black", "white"), "PNG", transparency=(255, 255, 255)
+    ),
+    "16-bit grey with a transparent grey": lambda: encoded(_deep(drawing(), 65535), "PNG", transparency=65535),
+    "a colour profile that is none": lambda: encoded(drawing("RGB", 0, "white"), "PNG", icc_profile=b"no profile"),
+    **{f"broken EXIF, {kind}": lambda kind=kind: _broken_exif(kind) for kind in ("JPEG", "PNG", "WEBP")},
+    "EXIF that points nowhere, TIFF": _tiff_pointing_nowhere,
+    "EXIF with a fraction for an orientation": lambda: encoded(
+        drawing("RGB", "black", "white"),
+        "JPEG",
+        exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x05\0\0\0\x01\0\0\0\x1a\0\0\0\0" + bytes(8),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_images_come_out_black_on_white(kind: str) -> None:
+    picture = imaging.load(io.BytesIO(ODD[kind]()))
+    assert (picture.image.mode, picture.image.size) == ("RGB", (760, 140))
+    difference = ImageChops.difference(picture.image.convert("L"), drawing())
+    assert ImageStat.Stat(difference).mean[0] < 3
+
+
+def test_warnings_and_filters_stay_as_they_were() -> None:
+    before = list(warnings.filters)
+    imaging.load(io.BytesIO(_broken_exif("JPEG")))
+    with pytest.raises(Problem):
+        imaging.load(io.BytesIO(encoded(drawing())[:500]))
+    assert warnings.filters == before
+
+
+def test_a_broken_second_frame_does_not_hinder_the_first() -> None:
+    frames = encoded(drawing("RGB", 0, "white"), "GIF", save_all=True, append_images=[drawing(text="Two")])
+    picture = imaging.load(io.BytesIO(frames[: len(frames) * 2 // 3]))
+    assert picture.image.size == (760, 140)
+
+
 def _header(width: int, height: int) -> bytes:
     """Return a tiny PNG that claims a size."""
     small = bytearray(encoded(Image.new("1", (1, 1))))
@@ -177,9 +248,19 @@ def test_faults_of_the_input_are_named(kind: str) -> None:
 
 def test_the_limit_itself_is_allowed() -> None:
     imaging.check(io.BytesIO(_header(10_000, 10_000)))
+    imaging.check(io.BytesIO(_header(2_000, 1_000)), imaging.Limits(megapixels=2))
+    imaging.check(io.BytesIO(_header(20_000, 20_000)), imaging.Limits(megapixels=400))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_limits_and_sizes_are_named() -> None:
+    with pytest.raises(Problem) as caught:
+        imaging.check(io.BytesIO(_header(2_001, 1_000)), imaging.Limits(megapixels=2))
+    assert caught.value.detail.startswith("It has 2001 x 1000 pixels, 2.0 megapixels; the limit is 2 megapixels")
+    with pytest.raises(Problem) as caught:
+        imaging.check(io.BytesIO(_header(60_000, 60_000)), imaging.Limits(megapixels=2.5))
+    assert "the limit is 2.5 megapixels" in caught.value.detail
+
+
 def test_hostile_images_do_no_harm(client: FlaskClient, shared_data: Path) -> None:
     files = sorted((shared_data / "hostile-images").iterdir())
     assert files

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.deploy.check import error_rates
+from ocrpack.compare import error_rates
 from tests.conftest import DATA, REPOSITORY
 
 SOURCE = REPOSITORY / "bundles" / "tesseract"

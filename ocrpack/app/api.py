@@ -1,0 +1,155 @@
+"""The API: documents in, text out, at once or as a job."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, g, jsonify, request
+
+from . import intake
+from .jobs import Job
+from .outputs import FORMATS, render
+from .problem import Problem
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from .metrics import Metrics
+    from .reader import Options, Reading
+    from .service import Service
+
+_PREVIEW_SIDES = range(16, 4097)
+_NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+def install(app: Flask, service: Service, metrics: Metrics) -> None:
+    """Add the routes to `app`."""
+    languages = service.settings.model.languages
+
+    @app.post("/ocr")
+    def ocr() -> ResponseReturnValue:
+        with service.seats.seat():
+            options = intake.options(languages)
+            found = service.read(intake.uploads(service.fetch), options)
+        if isinstance(found, Job):
+            return _accepted(found)
+        metrics.read(found)
+        _log(app, service, found)
+        return output(service.answer(found, g.request_id, options), found, options)
+
+    @app.post("/ocr/jobs")
+    def begin_job() -> ResponseReturnValue:
+        with service.seats.seat():
+            return _accepted(service.runner.add(intake.uploads(service.fetch), intake.options(languages)))
+
+    @app.get("/ocr/jobs/<job>")
+    def show_job(job: str) -> ResponseReturnValue:
+        return jsonify(service.jobs.get(job).as_dict()), _NOT_KEPT
+
+    @app.delete("/ocr/jobs/<job>")
+    def cancel_job(job: str) -> ResponseReturnValue:
+        service.jobs.get(job)
+        return jsonify(service.runner.cancel(job).as_dict()), _NOT_KEPT
+
+    @app.get("/ocr/jobs/<job>/result")
+    def job_result(job: str) -> ResponseReturnValue:
+        answer, rendered = service.jobs.result(job)
+        wanted = request.args.get("output") or service.jobs.get(job).options.output
+        _known(wanted)
+        if wanted != "pdf":
+            return _rendered(wanted, render(wanted, answer))
+        if rendered is None:
+            detail = "The page's pictures are not kept. Ask for a job with output=pdf."
+            raise Problem(HTTPStatus.CONFLICT, "no-pictures", "There is no PDF of this job", detail)
+        return _rendered(wanted, rendered)
+
+    @app.post("/ocr/preview")
+    def preview() -> ResponseReturnValue:
+        page, side = _number("page", 1, range(1, 10**6)), _number("side", 2000, _PREVIEW_SIDES)
+        with service.seats.seat():
+            (upload, *_) = intake.uploads(None)
+            picture = service.preview(upload, page, side)
+        return Response(picture, mimetype="image/jpeg", headers=_NOT_KEPT)
+
+    @app.post("/ocr/render")
+    def render_answer() -> ResponseReturnValue:
+        wanted = request.args.get("output", "json")
+        _known(wanted)
+        if wanted == "pdf":
+            detail = "A PDF needs the pictures: send the document to POST /ocr?output=pdf."
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", "There are no pictures", detail)
+        try:
+            return _rendered(wanted, render(wanted, intake.document()["answer"]))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            detail = "The body has to hold, as `answer`, what POST /ocr answered."
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-answer", "That is no answer", detail) from error
+
+    @app.get("/version")
+    def version() -> ResponseReturnValue:
+        response = jsonify(service.version)
+        response.set_etag(service.version["model"]["digest"])
+        return response.make_conditional(request)
+
+    @app.get("/healthz")
+    def healthz() -> ResponseReturnValue:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> ResponseReturnValue:
+        status = service.status
+        return service.state | {
+            "status": status
+        }, HTTPStatus.OK if status == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def output(answer: dict[str, Any], reading: Reading, options: Options) -> Response:
+    """Return an answer in the format that was asked for."""
+    return _rendered(options.output, render(options.output, answer, reading.images))
+
+
+def _rendered(name: str, content: bytes) -> Response:
+    return Response(content, content_type=FORMATS[name].mimetype, headers=_NOT_KEPT)
+
+
+def _accepted(job: Job) -> ResponseReturnValue:
+    return jsonify(job.as_dict()), HTTPStatus.ACCEPTED, {"Location": f"/ocr/jobs/{job.id}", "Retry-After": "1"}
+
+
+def _known(name: str) -> None:
+    if name not in FORMATS:
+        detail = f"`output` is not understood. It may be: {', '.join(FORMATS)}."
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", "There is no such format", detail, option="output")
+
+
+def _number(name: str, default: int, known: range) -> int:
+    text = request.args.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in known):
+        detail = f"`{name}` has to be a number from {known[0]} to {known[-1]}."
+        title = "An option has no meaning here"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", title, detail, option=name)
+    return int(text)
+
+
+def _log(app: Flask, service: Service, reading: Reading) -> None:
+    g.pages = len(reading.pages)
+    if service.settings.log_text:
+        app.logger.info("text id=%s %r", g.request_id, reading.text)
+
+
+def log_requests(app: Flask) -> None:
+    """Write one line for each request that reads: what it cost, and nothing of the image or its text."""
+
+    @app.after_request
+    def log(response: Response) -> Response:
+        if request.method == "POST":
+            app.logger.info(
+                "ocr id=%s status=%d pages=%d bytes=%d seconds=%.3f",
+                g.request_id,
+                response.status_code,
+                g.get("pages", 0),
+                request.content_length or 0,
+                time.monotonic() - g.began,
+            )
+        return response

@@ -1,0 +1,207 @@
+"""Take in a request: its documents, each in an open file that no other process sees, and how they are to be read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import IO, Any
+
+from flask import Request, request
+
+from .held import Held
+from .outputs import FORMATS
+from .problem import Problem
+from .reader import Options, Upload
+
+_FIELDS = ("image", "file")
+_OPTIONS = ("output", "languages", "region", "preprocess", "pages")
+_PREPROCESS = ("auto", "none")
+_CHUNK = 1 << 20
+HOW_TO_SEND = (
+    "Send an image or a PDF as the file field `image` of a multipart form, as a raw body with its content type, "
+    'or as JSON: {"image_base64": "..."}.'
+)
+Fetch = Callable[[str], Held]
+"""Fetches what lies at an address into an open file."""
+
+
+class FileRequest(Request):
+    """A request whose uploaded files are real files from their first byte on, so that they can be handed over."""
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        return tempfile.TemporaryFile("rb+")
+
+
+def options(languages: tuple[str, ...]) -> Options:
+    """Return how the current request's documents are to be read, by a model of these languages.
+
+    Raises:
+        Problem: an option has no meaning (422).
+    """
+    given: dict[str, Any] = dict(request.args)
+    if request.mimetype == "multipart/form-data":
+        given |= dict(request.form)
+    elif request.is_json:
+        given |= {name: value for name, value in document().items() if value is not None}
+    return parsed(given, languages)
+
+
+def parsed(given: Mapping[str, Any], languages: tuple[str, ...]) -> Options:
+    """Return the options that names and values mean; other names are left alone.
+
+    Raises:
+        Problem: a value has no meaning (422).
+    """
+    given = {name: given[name] for name in _OPTIONS if name in given}
+    output = _one_of("output", given.get("output", "json"), FORMATS)
+    preprocess = _one_of("preprocess", given.get("preprocess", "auto"), _PREPROCESS)
+    pages = given.get("pages")
+    if pages is not None and not isinstance(pages, str | int):
+        raise _bad_option("pages", 'Write it as "1-3,5".')
+    return Options(
+        output,
+        tuple(_languages(given.get("languages"), languages)),
+        _region(given.get("region")),
+        preprocess,
+        str(pages) if pages else None,
+    )
+
+
+def _one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    if value not in tuple(known):
+        raise _bad_option(name, f"It may be: {', '.join(known)}.")
+    return str(value)
+
+
+def _languages(value: Any, known: tuple[str, ...]) -> list[str]:
+    wanted = re.split(r"[+,\s]+", value.strip()) if isinstance(value, str) and value.strip() else value or []
+    if not isinstance(wanted, list) or not all(isinstance(one, str) and one in known for one in wanted):
+        raise _bad_option("languages", f"The model reads: {', '.join(known) or 'no language by name'}.")
+    return list(dict.fromkeys(wanted))
+
+
+def _region(value: Any) -> tuple[int, int, int, int] | None:
+    if value is None or value == "":
+        return None
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        left, top, right, bottom = (int(part) for part in parts)
+    except (TypeError, ValueError, OverflowError):
+        left = top = right = bottom = 0
+    if not (0 <= left < right < 2**31 and 0 <= top < bottom < 2**31):
+        raise _bad_option("region", "Write it as x1,y1,x2,y2: pixels of the upright image, from its top left.")
+    return left, top, right, bottom
+
+
+def _bad_option(name: str, advice: str) -> Problem:
+    title = "An option has no meaning here"
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", title, f"`{name}` is not understood. {advice}", option=name
+    )
+
+
+def uploads(fetch: Fetch | None) -> list[Upload]:
+    """Return the documents of the current request, in their order; `fetch` is None where addresses are not followed.
+
+    Raises:
+        Problem: there is none, or it cannot be had.
+    """
+    if request.mimetype == "multipart/form-data":
+        files = [file for name in _FIELDS for file in request.files.getlist(name)]
+        if not files:
+            there = ", ".join([*request.files, *request.form]) or "no field at all"
+            raise no_image(f"The form has no file field named `image` (it has: {there}). {HOW_TO_SEND}")
+        return [Upload(file.filename or None, Held.same_as(file.stream)) for file in files]
+    if request.is_json:
+        return [_from_json(document(), fetch)]
+    if request.mimetype.startswith("image/") or request.mimetype in ("application/octet-stream", "application/pdf"):
+        return [Upload(None, body())]
+    sent = request.mimetype or "no content type"
+    raise Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-body",
+        "The request holds no image",
+        f"The request came with {sent}. {HOW_TO_SEND}",
+    )
+
+
+def body() -> Held:
+    """Return the body of the current request in an open file."""
+    return Held.copy_of(_parts())
+
+
+def _parts() -> Iterator[bytes]:
+    # Werkzeug cuts a body of unknown length at the limit in silence, and raises only when more is read: so one of known
+    # length is not asked for more than that, and one of unknown length is.
+    left = request.content_length if request.content_length is not None else math.inf
+    while left > 0 and (part := request.stream.read(int(min(_CHUNK, left)))):
+        left -= len(part)
+        yield part
+
+
+def from_base64(text: str, name: str) -> Held:
+    """Return the document that base64 holds, as it is or as a `data:` address.
+
+    Raises:
+        Problem: it is not base64 (400).
+    """
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return Held.copy_of([base64.b64decode("".join(text.split()), validate=True)])
+    except ValueError as error:
+        raise no_image(f"`{name}` is not valid base64.") from error
+
+
+def from_address(address: str, name: str, fetch: Fetch | None) -> Held:
+    """Return the document that an address means: `data:` holds it, others are fetched where that is allowed.
+
+    Raises:
+        Problem: it cannot be had.
+    """
+    if address.startswith("data:"):
+        return from_base64(address, name)
+    if fetch is None:
+        detail = f"This service fetches nothing: `{name}` may be a data: address alone. {HOW_TO_SEND}"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "address-refused", "The address is refused", detail)
+    return fetch(address)
+
+
+def no_image(detail: str) -> Problem:
+    """Return the problem of a request without a document."""
+    return Problem(HTTPStatus.BAD_REQUEST, "no-image", "The request holds no image", detail)
+
+
+def document() -> dict[str, Any]:
+    """Return the JSON object that the current request holds.
+
+    Raises:
+        Problem: it holds none (400).
+    """
+    if "document" not in request.environ:
+        text = request.get_data()
+        if request.content_length is None:
+            request.stream.read(1)
+        try:
+            parsed_body: Any = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise no_image(f"The body is not valid JSON. {HOW_TO_SEND}") from error
+        if not isinstance(parsed_body, dict):
+            raise no_image(f"The JSON is no object. {HOW_TO_SEND}")
+        request.environ["document"] = parsed_body
+    found: dict[str, Any] = request.environ["document"]
+    return found
+
+
+def _from_json(values: dict[str, Any], fetch: Fetch | None) -> Upload:
+    text, address = values.get("image_base64"), values.get("image_url")
+    if isinstance(text, str):
+        return Upload(None, from_base64(text, "image_base64"))
+    if isinstance(address, str):
+        return Upload(None, from_address(address, "image_url", fetch))
+    raise no_image(f"The JSON has no string `image_base64` or `image_url`. {HOW_TO_SEND}")

@@ -1,0 +1,45 @@
+"""The formats that an answer can be had in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from . import alto, hocr, pdf, tables
+from .layout import Answer, plain, whole
+
+
+@dataclass(frozen=True)
+class Format:
+    """Hold a format's content type, its files' extension without a dot, and what turns an answer into its bytes."""
+
+    mimetype: str
+    extension: str
+    render: Callable[[Answer, Sequence[bytes]], bytes]
+
+
+def render(name: str, answer: Answer, images: Sequence[bytes] = ()) -> bytes:
+    """Return an answer of the API in one of `FORMATS`; `images` is one RGB JPEG a page, which pdf alone needs."""
+    return FORMATS[name].render(answer, images)
+
+
+def _json(answer: Answer, _: Sequence[bytes]) -> bytes:
+    return whole(json.dumps(answer, ensure_ascii=False) + "\n").encode()
+
+
+def _text(answer: Answer, _: Sequence[bytes]) -> bytes:
+    """Return the text of all pages; a form feed stands between pages, as Tesseract and pdftotext have it."""
+    texts = (plain(page["text"]).strip("\n") for page in answer["pages"])
+    return "\f".join(f"{text}\n" if text else "" for text in texts).encode()
+
+
+FORMATS = {
+    "json": Format("application/json", "json", _json),
+    "text": Format("text/plain; charset=utf-8", "txt", _text),
+    "tsv": Format("text/tab-separated-values; charset=utf-8", "tsv", tables.tsv),
+    "hocr": Format("text/html; charset=utf-8", "hocr", hocr.render),
+    "alto": Format("application/xml", "xml", alto.render),
+    "pdf": Format("application/pdf", "pdf", pdf.render),
+    "csv": Format("text/csv; charset=utf-8", "csv", tables.csv),
+}

@@ -1,0 +1,145 @@
+"""Work through the jobs: take them up, keep what was read of them, and hand them on when this generation goes."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from .problem import Problem
+from .reader import LATER, Work
+
+if TYPE_CHECKING:
+    from .jobs import Job, Jobs
+    from .pool import Pool
+    from .reader import Options, Reading, Upload
+    from .settings import Settings
+
+_LOG = logging.getLogger("ocrpack.app")
+_POLL_S = 0.5
+_SWEEP_S = 3600.0
+Publish = Callable[["Reading", str, "Options"], tuple[dict[str, Any], bytes | None]]
+"""Makes of a reading, an id and the options the answer, and its rendered output where it can be rendered but once."""
+
+
+class Runner:
+    """The one in this process who works through the jobs."""
+
+    def __init__(self, jobs: Jobs, pool: Pool, settings: Settings, publish: Publish) -> None:
+        self._jobs = jobs
+        self._pool = pool
+        self._settings = settings
+        self._publish = publish
+        self._owner = uuid.uuid4().hex
+        self._works: dict[str, tuple[Work, Options, float]] = {}
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._began = False
+
+    def begin(self) -> None:
+        """Start to work, once, in a thread of its own."""
+        with self._lock:
+            if not self._began:
+                self._began = True
+                threading.Thread(target=self._run, daemon=True, name="jobs").start()
+
+    def add(self, uploads: Sequence[Upload], options: Options) -> Job:
+        """Keep a new job for whoever takes it up first."""
+        job = self._jobs.add(uploads, options)
+        self.wake()
+        return self._jobs.get(job)
+
+    def adopt(self, work: Work, uploads: Sequence[Upload], options: Options) -> Job:
+        """Make a job of what a request began and did not end in time."""
+        job = self._jobs.add(uploads, options, self._owner)
+        self._attend(job, work, options)
+        return self._jobs.get(job)
+
+    def cancel(self, job: str) -> Job:
+        """End a job, wherever it runs."""
+        self._jobs.cancel(job)
+        self.wake()
+        return self._jobs.get(job)
+
+    def wake(self) -> None:
+        """Look at once for what there is to do."""
+        self._woken.set()
+
+    def _serving(self) -> bool:
+        return self._settings.gate is None or self._settings.gate.exists()
+
+    def _run(self) -> None:
+        swept = 0.0
+        while True:
+            self._woken.wait(_POLL_S)
+            self._woken.clear()
+            try:
+                if time.monotonic() - swept > _SWEEP_S:
+                    self._jobs.sweep()
+                    swept = time.monotonic()
+                self._turn()
+            except (OSError, sqlite3.Error) as error:
+                _LOG.error("jobs: %s", error)
+
+    def _turn(self) -> None:
+        """Look once at everything: what ended, what was taken away, what is new."""
+        with self._lock:
+            works = dict(self._works)
+        if not self._serving():
+            for job, (work, _, _) in works.items():
+                if not work.over:
+                    self._drop(job)
+            self._jobs.release(self._owner)
+            works = {job: one for job, one in works.items() if one[0].over}
+        ours = self._jobs.renew(self._owner) if works else set()
+        for job, (work, options, began) in works.items():
+            if work.over:
+                self._keep(job, work, options)
+            elif job not in ours:
+                self._drop(job)
+            elif time.time() - began > self._settings.limits.job_seconds:
+                work.cancel(self._too_long())
+        while self._serving() and len(self._works) < self._pool.size:
+            claimed = self._jobs.claim(self._owner)
+            if claimed is None:
+                return
+            self._take_up(claimed)
+
+    def _take_up(self, job: Job) -> None:
+        uploads, known = self._jobs.uploads(job.id), self._jobs.known(job.id)
+        seconds = self._settings.limits.page_seconds
+        work = Work(self._pool, uploads, job.options, seconds, LATER, known)
+        self._attend(job.id, work, job.options, job.begun)
+        work.begin()
+
+    def _attend(self, job: str, work: Work, options: Options, begun: float | None = None) -> None:
+        work.on_page = lambda place, reply: self._jobs.keep_page(job, place, reply, work.progress)
+        work.ended = self.wake
+        with self._lock:
+            self._works[job] = (work, options, begun or time.time())
+        self.wake()
+
+    def _drop(self, job: str) -> None:
+        with self._lock:
+            work, _, _ = self._works.pop(job)
+        work.ended = lambda: None
+        work.cancel()
+
+    def _keep(self, job: str, work: Work, options: Options) -> None:
+        try:
+            answer, rendered = self._publish(work.reading(), job, options)
+            self._jobs.finish(job, self._owner, answer, rendered)
+        except Problem as problem:
+            self._jobs.fail(job, self._owner, problem)
+        with self._lock:
+            self._works.pop(job, None)
+
+    def _too_long(self) -> Problem:
+        limit = self._settings.limits.job_seconds
+        detail = f"The job was stopped after {limit:g} seconds. Send fewer pages at once, with `pages` for instance."
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "slow-document", "The document took too long", detail)
