@@ -47,6 +47,8 @@ APP_MAY = {
     "tesserocr",
     "pytesseract",
     "rapidocr",
+    "onnxruntime",
+    "cv2",
     "numpy",
     "pypdfium2",
     "prometheus_client",
