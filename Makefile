@@ -52,9 +52,11 @@ setup: $(VENV)/.dev ## install what is missing, for development
 
 .PHONY: demo
 demo: $(VENV)/.ocrpack ## build, deploy and verify the default bundle, and print the page's address
-	@bundle=$$($(BIN)/ocrpack build bundles/tesseract --output dist --force); echo "$$bundle"; \
-	$(BIN)/ocrpack deploy "$$bundle" --root $(DEMO_ROOT) --any-port 2>&1
-	@$(BIN)/ocrpack verify tesseract --root $(DEMO_ROOT)
+	@engine=tesseract; $(BIN)/ocrpack validate bundles/tesseract --quiet >/dev/null 2>&1 || { engine=rapidocr; \
+	echo "Tesseract's language data is not to be had here: the demo reads with PP-OCR, from the package index."; }; \
+	bundle=$$($(BIN)/ocrpack build bundles/$$engine --output dist --force); echo "$$bundle"; \
+	$(BIN)/ocrpack deploy "$$bundle" --root $(DEMO_ROOT) --any-port 2>&1; \
+	$(BIN)/ocrpack verify $$engine --root $(DEMO_ROOT)
 	@echo
 	@$(BIN)/ocrpack status --root $(DEMO_ROOT)
 	@echo
@@ -62,10 +64,11 @@ demo: $(VENV)/.ocrpack ## build, deploy and verify the default bundle, and print
 
 .PHONY: demo-stop
 demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
-	@digest=$$($(BIN)/ocrpack list tesseract --root $(DEMO_ROOT) --json | sed -nE 's/.*"digest": "([0-9a-f]{64})".*/\1/p'); \
-	$(BIN)/ocrpack remove tesseract --root $(DEMO_ROOT) --yes; \
-	for tag in $$(git tag --list 'tesseract/v*' 2>/dev/null); do \
-	if git tag --list -n99 "$$tag" | grep -qF "$${digest:-nothing}"; then git tag --delete "$$tag" >/dev/null; fi; done
+	@for engine in tesseract rapidocr; do [[ -e $(DEMO_ROOT)/apps/$$engine ]] || continue; \
+	digest=$$($(BIN)/ocrpack list $$engine --root $(DEMO_ROOT) --json | sed -nE 's/.*"digest": "([0-9a-f]{64})".*/\1/p'); \
+	$(BIN)/ocrpack remove $$engine --root $(DEMO_ROOT) --yes; \
+	for tag in $$(git tag --list "$$engine/v*" 2>/dev/null); do \
+	if git tag --list -n99 "$$tag" | grep -qF "$${digest:-nothing}"; then git tag --delete "$$tag" >/dev/null; fi; done; done
 
 # --- checks
 
@@ -133,7 +136,7 @@ schema: $(VENV)/.ocrpack ## write schemas/descriptor.schema.json and the field r
 	@$(BIN)/python tools/make_schema.py
 
 .PHONY: samples
-samples: $(VENV)/.dev ## draw the samples of the default bundle
+samples: $(VENV)/.dev ## draw the samples of the bundles
 	@$(BIN)/python tools/draw_samples.py
 
 .PHONY: bench

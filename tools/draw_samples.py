@@ -1,6 +1,6 @@
-"""Draw the Tesseract bundle's samples, image and true text, the same bytes at every run.
+"""Draw the bundles' samples, image and true text, the same bytes at every run.
 
-Run it from anywhere: `python tools/draw_samples.py [FOLDER]`. It needs Pillow and the DejaVu fonts.
+Run it from anywhere: `python tools/draw_samples.py [FOLDER]`, a folder a bundle. It needs Pillow and the DejaVu fonts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-FOLDER = Path(__file__).parent.parent / "bundles" / "tesseract" / "samples"
+BUNDLES = Path(__file__).parent.parent / "bundles"
 FONTS = [
     Path("/usr/share/fonts/truetype/dejavu"),
     Path("/usr/share/fonts/dejavu"),
@@ -24,6 +24,14 @@ Seventeen had passed since the morning fog lifted,
 and each one left a line in his weathered log:
 the name, the hour, the bearing, and the flag.
 He wrote slowly, for he had all the time there was."""
+
+LANGUAGES = """\
+Zwölf Möwen fliegen über die große Brücke am Fluß.
+Le garçon a déjà goûté la crème brûlée du château.
+El año pasado, mi niño soñó con un pingüino en León.
+O coração da cidade não dorme: há canções até às três.
+Na zielonej łące pasła się owca, a obok szedł żółw.
+Příliš mnoho koní běželo kolem řeky až do večera."""
 
 INVOICE_HEAD = [("Harbour Paper Supplies", "Invoice"), ("12 Quay Street, Northhaven", "No. 2024-0173")]
 INVOICE_ROWS = [
@@ -61,6 +69,13 @@ def paragraph() -> tuple[Image.Image, str]:
     return page, PARAGRAPH
 
 
+def languages() -> tuple[Image.Image, str]:
+    """Draw a line each in German, French, Spanish, Portuguese, Polish and Czech."""
+    page = Image.new("L", (1500, 620), 255)
+    ImageDraw.Draw(page).multiline_text((90, 80), LANGUAGES, 0, font("DejaVuSans.ttf", 42), spacing=30)
+    return page, LANGUAGES
+
+
 def invoice() -> tuple[Image.Image, str]:
     """Draw an invoice: two columns on top, a table, figures set flush right, some colour."""
     page = Image.new("RGB", (1600, 900), "white")
@@ -91,21 +106,28 @@ def photo() -> tuple[Image.Image, str]:
     return page.filter(ImageFilter.GaussianBlur(1.2)).transpose(Image.Transpose.ROTATE_90), NOTICE
 
 
+SAMPLES = {
+    "tesseract": {"paragraph.png": paragraph, "invoice.png": invoice, "photo.jpg": photo},
+    "rapidocr": {"languages.png": languages, "invoice.png": invoice, "photo.jpg": photo},
+}
+
+
 def main(folder: Path) -> None:
-    """Write all samples and their texts to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the samples of all bundles and their texts below `folder`."""
     turned = Image.Exif()
     turned[0x0112] = 6  # orientation: the camera was held upright, so turn clockwise to show
-    drawings = {"paragraph.png": paragraph(), "invoice.png": invoice(), "photo.jpg": photo()}
-    for name, (image, text) in drawings.items():
-        path = folder / name
-        if path.suffix == ".jpg":
-            image.save(path, quality=88, exif=turned)
-        else:
-            image.save(path, optimize=True, dpi=(200, 200))
-        path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
-        print(path, image.size, f"{path.stat().st_size} bytes")
+    for bundle, samples in SAMPLES.items():
+        (folder / bundle / "samples").mkdir(parents=True, exist_ok=True)
+        for name, draw in samples.items():
+            image, text = draw()
+            path = folder / bundle / "samples" / name
+            if path.suffix == ".jpg":
+                image.save(path, quality=88, exif=turned)
+            else:
+                image.save(path, optimize=True, dpi=(200, 200))
+            path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
+            print(path, image.size, f"{path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLES)

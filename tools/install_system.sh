@@ -2,10 +2,12 @@
 # Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
 # building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
 # browser and its driver. With `systemd`: the programs that read and run units, for the tests. With `registry`: an OCI
-# registry, for the tests. With `cc`: a C compiler.
+# registry, for the tests. With `cc`: a C compiler. Without git and venv nothing works; where one of the others cannot be
+# had, this only says so, since the demo does without Tesseract.
 set -euo pipefail
 
 packages=()
+vital=yes
 if [[ ${1:-} == chromium ]]; then
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages+=(chromium)
 elif [[ ${1:-} == systemd ]]; then
@@ -15,6 +17,7 @@ elif [[ ${1:-} == registry ]]; then
 elif [[ ${1:-} == cc ]]; then
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
 else
+    command -v git >/dev/null && "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null && vital=no
     command -v tesseract >/dev/null || packages+=(tesseract-ocr)
     tesseract --list-langs 2>/dev/null | grep -qx eng || packages+=(tesseract-ocr-eng)
     command -v git >/dev/null || packages+=(git)
@@ -26,16 +29,18 @@ else
 fi
 [[ ${#packages[@]} -gt 0 ]] || exit 0
 
-if ! command -v apt-get >/dev/null; then
+give_up() {
     echo "Please install these yourself (names in Debian): ${packages[*]}" >&2
-    exit 1
-fi
+    [[ $vital == no ]]
+    exit
+}
+
+command -v apt-get >/dev/null || give_up
 sudo=""
 if [[ $(id -u) -ne 0 ]]; then
-    command -v sudo >/dev/null || { echo "Please run as root: apt-get install ${packages[*]}" >&2; exit 1; }
+    command -v sudo >/dev/null || give_up
     sudo=sudo
 fi
 echo "Installing ${packages[*]} …" >&2
 export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
-$sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+{ $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; } || give_up

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-_FOR_ALL = ("index", "static", "healthz", "readyz", "openapi", "reference")
+_FOR_ALL = ("index", "static", "example", "healthz", "readyz", "openapi", "reference")
 """Endpoints that need no token: they show nothing of what anybody sent."""
-_UNCOUNTED = (*_FOR_ALL, "metrics", "version", "example")
+_UNCOUNTED = (*_FOR_ALL, "metrics", "version")
 _LARGEST_TABLE = 10_000
 
 

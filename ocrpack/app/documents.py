@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from . import imaging
-from .imaging import DEFAULT_LIMITS, MAX_SIDE, PLAUSIBLE_DPI, Limits, Picture
+from .imaging import DEFAULT_LIMITS, MAX_SIDE, PLAUSIBLE_DPI, Picture
 from .problem import Problem
+from .settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,16 +55,6 @@ def parse_pages(text: str) -> Pages:
             raise Problem(HTTPStatus.BAD_REQUEST, "bad-pages", "The choice of pages cannot be read", detail)
         found.append(range(first, last + 1))
     return tuple(found)
-
-
-def count(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> int:
-    """Return how many pages a file has.
-
-    Raises:
-        Problem: with a 4xx status.
-    """
-    with _opened(stream, limits) as document:
-        return document.count
 
 
 def selected(chosen: Pages | None, count: int, limits: Limits) -> Sequence[int]:
@@ -108,6 +99,21 @@ def pages(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS, chosen: Pages | No
                 picture = document.picture(number)
             yield replace(picture, number=number)
             del picture
+
+
+def page(
+    stream: IO[bytes], limits: Limits, chosen: Pages | None = None, number: int | None = None
+) -> tuple[list[int], Picture]:
+    """Return the numbers of the chosen pages, and one of these pages: the first, or that of a number.
+
+    Raises:
+        Problem: with a 4xx status.
+    """
+    with _opened(stream, limits) as document:
+        numbers = list(selected(chosen, document.count, limits))
+        number = numbers[0] if number is None else number
+        with _naming(number, document.count):
+            return numbers, replace(document.picture(number), number=number)
 
 
 def preview(stream: IO[bytes], page: int, side: int, limits: Limits = DEFAULT_LIMITS) -> bytes:
@@ -214,9 +220,15 @@ class _Tiff:
         """Leave the stream to its owner."""
 
     def _seek(self, frame: int) -> None:
-        if frame != self._image.tell():
-            self._image.info.clear()  # Pillow would keep the last page's resolution where this one has none
+        if frame == self._image.tell():
+            return
+        before = dict(self._image.info)
+        self._image.info.clear()  # Pillow would keep the last page's resolution where this one has none
+        try:
             self._image.seek(frame)
+        except EOFError:
+            self._image.info.update(before)
+            raise
 
     def _full_size(self) -> list[int]:
         """Return the frames that are no thumbnails or masks, of which TIFF 6.0 (NewSubfileType) says so."""
@@ -233,7 +245,11 @@ class _Tiff:
 
 
 class _Pdf:
-    """A PDF: its pages are drawn as a reader shows them, annotations and filled forms included."""
+    """A PDF: its pages are drawn as a reader shows them, annotations and filled forms included.
+
+    PDFium takes a page's unit for 1/72 inch whatever UserUnit says, so such a page is drawn at another resolution than
+    is told; `PDF_SIDE` keeps it readable.
+    """
 
     def __init__(self, stream: IO[bytes], limits: Limits) -> None:
         try:
@@ -295,7 +311,7 @@ class _Pdf:
             if item.type == raw.FPDF_PAGEOBJ_IMAGE and item.level == 0:
                 a, b, c, d, _, _ = item.get_matrix().get()
                 across, along = math.hypot(a, b), math.hypot(c, d)
-                if across and along:
+                with suppress(self._library.PdfiumError, ZeroDivisionError):  # an image that shows nothing
                     columns, rows = item.get_px_size()
                     found.append((across * along, POINTS * max(columns / across, rows / along)))
             elif item.type == raw.FPDF_PAGEOBJ_TEXT:

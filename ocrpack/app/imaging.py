@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import ExifTags, Image, ImageOps, ImageStat, UnidentifiedImageError
 
 from .problem import Problem
+from .settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +38,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What undoes each EXIF orientation."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Hold how large one image may be, in millions of pixels, and how many pages of a document are read at once."""
-
-    megapixels: float = 100
-    pages: int = 1000
 
 
 DEFAULT_LIMITS = Limits()

@@ -25,13 +25,24 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
+# What the page offers to download: the output's name, the file's ending, and what it is called.
+DOWNLOADS = (
+    ("text", "txt", "Text"),
+    ("pdf", "pdf", "PDF"),
+    ("json", "json", "JSON"),
+    ("hocr", "hocr", "hOCR"),
+    ("alto", "xml", "ALTO"),
+    ("tsv", "tsv", "TSV"),
+    ("csv", "csv", "CSV"),
+)
+
 
 def install(app: Flask, settings: Settings) -> None:
     """Add the page, the example and the security headers to `app`."""
 
     @app.get("/")
     def index() -> ResponseReturnValue:
-        return render_template("index.html", settings=settings)
+        return render_template("index.html", settings=settings, downloads=DOWNLOADS)
 
     @app.get("/example")
     def example() -> ResponseReturnValue:

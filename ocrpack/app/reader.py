@@ -140,7 +140,7 @@ class Work:
         for index, (document, number) in enumerate(self._order()):
             message, image = self._replies[document, number]
             place = {"index": index, "page_number": index + 1}
-            source = {"source": self._uploads[document].name, "source_page": number + 1}
+            source = {"source": self._uploads[document].name, "source_page": number}
             pages.append(place | message["page"] | source)
             warnings += [f"page {index + 1}: {note}" for note in message["warnings"]]
             images.append(image)

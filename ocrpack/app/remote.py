@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -20,7 +21,8 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from .held import Held
 from .problem import Problem
 
-_REDIRECTS = 4
+_HOPS = 4
+_REDIRECTS = (301, 302, 303, 307, 308)
 _SECONDS = 20.0
 _CHUNK = 1 << 16
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -54,15 +56,13 @@ class Fetcher:
             Problem: the address is refused, does not answer, or holds too much (422, 413).
         """
         end = time.monotonic() + _SECONDS
-        for _ in range(_REDIRECTS):
+        for _ in range(_HOPS):
             parts = self._checked(address)
             try:
-                answer = self._ask(parts, end)
-                if answer.status in (301, 302, 303, 307, 308):
+                with self._asked(parts, end) as answer:
+                    if answer.status not in _REDIRECTS:
+                        return Held.copy_of(self._content(answer, end))
                     address = urljoin(address, answer.getheader("Location") or "")
-                    answer.close()
-                    continue
-                return Held.copy_of(self._content(answer, end))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise _unreachable(f"{parts.hostname} gave no answer: {type(error).__name__}") from error
         raise _unreachable("The address leads from one to the next without an end.")
@@ -90,16 +90,18 @@ class Fetcher:
                 return parts
         raise _refused("It is not among the places that this service may fetch from.")
 
-    def _ask(self, parts: SplitResult, end: float) -> http.client.HTTPResponse:
+    @contextmanager
+    def _asked(self, parts: SplitResult, end: float) -> Iterator[http.client.HTTPResponse]:
         host, port = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
-        connection = http.client.HTTPConnection(host, port)
-        connection.sock = self._connected(host, port, end)
-        if parts.scheme == "https":
-            connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=host)
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-        shown = parts.netloc
-        connection.request("GET", path, headers={"Host": shown, "User-Agent": "ocrpack", "Connection": "close"})
-        return connection.getresponse()
+        with closing(http.client.HTTPConnection(host, port)) as connection:
+            connection.sock = self._connected(host, port, end)
+            if parts.scheme == "https":
+                connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=host)
+            headers = {"Host": parts.netloc, "User-Agent": "ocrpack", "Connection": "close"}
+            connection.request("GET", path, headers=headers)
+            with connection.getresponse() as answer:
+                yield answer
 
     def _connected(self, host: str, port: int, end: float) -> socket.socket:
         """Return a connection to an address of the host that was looked at before."""

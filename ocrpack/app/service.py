@@ -71,7 +71,7 @@ class Service:
             Problem: the document is at fault.
         """
         seconds = self.settings.limits.page_seconds
-        order = {"do": "preview", "page": page - 1, "side": side, "seconds": seconds}
+        order = {"do": "preview", "page": page, "side": side, "seconds": seconds}
         came: queue.SimpleQueue[Reply | Problem] = queue.SimpleQueue()
         self.pool.submit(Task(AT_ONCE, upload.file, order, lambda: True, came.put))
         try:

@@ -69,10 +69,8 @@ def perform(engine: Engine, limits: Limits, task: dict[str, Any], data: bytes) -
 
 def _read(engine: Engine, limits: Limits, task: dict[str, Any], data: bytes) -> Reply:
     began = time.monotonic()
-    stream = io.BytesIO(data)
-    numbers = documents.chosen(stream, limits, task["pages"])
-    number = numbers[0] if task["page"] is None else task["page"]
-    picture = documents.page(stream, number, limits)
+    chosen = documents.parse_pages(task["pages"]) if task["pages"] else None
+    numbers, picture = documents.page(io.BytesIO(data), limits, chosen, task["page"])
     whole, corner = picture.image, (0, 0)
     if task["region"]:
         corner = (task["region"][0], task["region"][1])

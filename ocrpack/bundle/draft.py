@@ -15,10 +15,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from ocrpack.bundle.examine import App, examine, packages_of
-from ocrpack.descriptor import DESCRIPTOR, json_schema, looks_secret
+from ocrpack.descriptor import DESCRIPTOR, FETCHED, json_schema, looks_secret
 from ocrpack.errors import ConflictError, Finding, NotFoundError, UsageError, Where
 
-ENGINES = ("tesseract",)
+ENGINES = ("tesseract", "rapidocr")
 _SCHEMA = "descriptor.schema.json"
 _ROLES = {
     ".traineddata": "language", ".onnx": "recognition", ".pt": "recognition", ".pth": "recognition",
@@ -67,8 +67,9 @@ def start(folder: Path, engine: str) -> Draft:
     document = json.loads((folder / DESCRIPTOR).read_text("utf-8"))
     document.update({"$schema": f"./{_SCHEMA}", "name": name, "version": "0.1.0", "authors": []})
     for weight in document["model"]["weights"]:
-        weight.pop("sha256", None)
-        weight.pop("size", None)
+        if not any(place.startswith(FETCHED) for place in weight["source"]):  # each machine may have its own
+            weight.pop("sha256", None)
+            weight.pop("size", None)
     _write(folder, document)
     (folder / "README.md").write_text(_readme(name, document["summary"]), encoding="utf-8")
     return Draft(

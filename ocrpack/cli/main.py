@@ -15,7 +15,7 @@ from typing import Annotated, cast
 import typer
 
 from ocrpack import __version__
-from ocrpack.cli import bundler, console, deployer, machine, operator, packager
+from ocrpack.cli import bundler, console, deployer, machine, operator, packager, reader, scorer
 from ocrpack.errors import InterruptedByUserError, OcrpackError, PreflightError, UsageError
 
 _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Packager: init, validate, lock, build, inspect, diff. "
     "Deployer: doctor, deploy, verify, status, logs, rollback, service. "
+    "Reader: ocr, eval. "
     "Exit codes: 0 done, 1 unexpected fault, 2 usage, 10 descriptor, 11 bundle, 12 preflight, 13 environment, 14 boot, "
     "15 smoke, 16 locked, 17 conflict, 18 verify, 19 not found, 130 interrupted.",
 )
@@ -55,6 +56,8 @@ bundler.add_to(app)
 deployer.add_to(app)
 operator.add_to(app)
 machine.add_to(app)
+reader.add_to(app)
+scorer.add_to(app)
 
 
 def run(arguments: list[str]) -> int:

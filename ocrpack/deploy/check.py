@@ -7,12 +7,12 @@ import json
 import mimetypes
 import secrets
 import time
-import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrpack.compare import error_rates
 from ocrpack.deploy.probe import Address, Answer, request
 from ocrpack.descriptor import Descriptor, Endpoint, Sample
 from ocrpack.errors import BootError, Finding, Where
@@ -80,21 +80,6 @@ class SampleResult:
             return None
         remedy = "compare the two texts; if the new one is right, correct the sample's truth and build again"
         return Finding("sample", f"{self.image}: {self.problem}", remedy, Where(self.image), self.expected, self.got)
-
-
-def normalise(text: str) -> str:
-    """Return the text as it is compared: Unicode NFC, white space runs as single spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def error_rates(truth: str, text: str) -> tuple[float, float]:
-    """Return the character and the word error rate: edit distance over the truth's length."""
-    from rapidfuzz.distance import Levenshtein
-
-    expected, got = normalise(truth), normalise(text)
-    words = expected.split()
-    characters = Levenshtein.distance(expected, got) / max(1, len(expected))
-    return characters, Levenshtein.distance(words, got.split()) / max(1, len(words))
 
 
 def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: Sample) -> SampleResult:

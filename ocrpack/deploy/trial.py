@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrpack import journal as log
+from ocrpack.compare import normalise
 from ocrpack.deploy import check
 from ocrpack.deploy.check import SampleResult
 from ocrpack.deploy.probe import Address
@@ -99,7 +100,7 @@ def _at_once(
     for sample, (_, before), result in zip(patient, pairs, together, strict=True):
         if result.problem.startswith(BUSY):
             result = check.run_sample(address, descriptor, folder, sample)
-        if check.normalise(result.got) != check.normalise(before.got):
+        if normalise(result.got) != normalise(before.got):
             what = result.problem or "another text than when it was read alone"
             yield Finding(
                 "concurrency",
@@ -117,7 +118,7 @@ def _compare(
     compared = []
     for sample, now in zip(descriptor.samples, samples, strict=True):
         before = check.run_sample(reference.address, reference.descriptor, folder, sample)
-        same = check.normalise(now.got) == check.normalise(before.got)
+        same = normalise(now.got) == normalise(before.got)
         one = Comparison(
             now.image, now.cer, before.cer, now.seconds, before.seconds, same, now.got, before.got,
             before.problem if before.cer is None else "",
@@ -159,5 +160,5 @@ def _require(findings: list[Finding]) -> None:
 
 
 def _shortened(text: str | None, limit: int = 400) -> str:
-    line = check.normalise(text or "")
+    line = normalise(text or "")
     return line if len(line) <= limit else line[:limit] + f"… ({len(line)} characters)"

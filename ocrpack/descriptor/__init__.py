@@ -5,7 +5,7 @@ Reading order: `model.py` (the types), `source.py` (places in the file), `findin
 `imports.py` for the source folder.
 """
 
-from ocrpack.descriptor.check import RELEASES, looks_secret
+from ocrpack.descriptor.check import FETCHED, RELEASES, WHEEL_FILE, looks_secret
 from ocrpack.descriptor.imports import required_modules
 from ocrpack.descriptor.load import NAME as DESCRIPTOR
 from ocrpack.descriptor.load import Source, load, load_source, parse
@@ -27,8 +27,10 @@ from ocrpack.descriptor.schema import json_schema
 
 __all__ = [
     "DESCRIPTOR",
+    "FETCHED",
     "RELEASES",
     "SLUG",
+    "WHEEL_FILE",
     "App",
     "Descriptor",
     "Endpoint",

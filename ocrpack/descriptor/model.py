@@ -117,8 +117,9 @@ class Weight(Part):
         NonEmpty | Annotated[tuple[NonEmpty, ...], Field(min_length=1)] | None,
         Field(examples=[["$TESSDATA_PREFIX/eng.traineddata", "/usr/share/tesseract-ocr/*/tessdata/eng.traineddata"]]),
     ] = None
-    """Where `build` finds the file: a path, an https address, or a list of places tried in order. Paths may hold
-    `~`, `$VARIABLE` and `*`. Absent: the file lies at `path` in the source folder."""
+    """Where `build` finds the file: a path, an https address, `wheel:NAME==VERSION/PATH` for a file of a wheel of the
+    package index, or a list of places tried in order. Paths may hold `~`, `$VARIABLE` and `*`. Absent: the file lies at
+    `path` in the source folder."""
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -65,6 +65,13 @@ def splice(data: bytearray, dice: random.Random) -> None:
     data[start:end] = data[start:end] * dice.choice((0, 2))
 
 
+def mutated(original: bytes, dice: random.Random) -> bytes:
+    """Return a file that was damaged in one way or another."""
+    data = bytearray(original)
+    dice.choice((flip, flip, cut, header, number, size, splice))(data, dice)
+    return bytes(data)
+
+
 def outcome(data: bytes) -> str:
     try:
         for picture in documents.pages(io.BytesIO(data), LIMITS):
@@ -85,10 +92,9 @@ def main(seed: str, rounds: str, *files: str) -> None:
     outcomes: Counter[str] = Counter()
     slowest = 0.0
     for index in range(int(rounds)):
-        data = bytearray(originals[index % len(originals)])
-        dice.choice((flip, flip, cut, header, number, size, splice))(data, dice)
+        data = mutated(originals[index % len(originals)], dice)
         began = time.monotonic()
-        outcomes[outcome(bytes(data))] += 1
+        outcomes[outcome(data)] += 1
         slowest = max(slowest, time.monotonic() - began)
     sys.stdout.write(json.dumps({"outcomes": outcomes, "slowest": slowest}))
 

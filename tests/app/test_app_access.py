@@ -44,9 +44,9 @@ def test_only_who_has_a_token_is_let_in(client: Callable[..., FlaskClient], monk
         assert post(closed, Authorization=wrong).status_code == 401
     for right in ("Bearer alpha", "bearer beta", "Bearer g\u00c3\u00a4mma"):
         assert post(closed, Authorization=right).status_code == 200
-    for path in ("/version", "/metrics", "/ocr/jobs/x", "/example", "/nothing"):
+    for path in ("/version", "/metrics", "/ocr/jobs/x", "/nothing"):
         assert closed.get(path).status_code == 401
-    for path in ("/", "/healthz", "/readyz", "/static/page.css"):
+    for path in ("/", "/example", "/healthz", "/readyz", "/static/page.css"):
         with closed.get(path) as answer:
             assert answer.status_code == 200
 

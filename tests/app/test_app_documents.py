@@ -37,6 +37,10 @@ NDA4M2E1MTYzNmVjZDdmM2E2MDExMGZmMDg+XSAvRW5jcnlwdCA1IDAgUiA+PgpzdGFydHhyZWYKNjE5
 """A PDF that opens with the password `user`, as qpdf writes it."""
 
 
+def _count(stream: io.BytesIO) -> int:
+    return len(documents.page(stream, Limits())[0])
+
+
 def _pages(data: bytes, limits: Limits = imaging.DEFAULT_LIMITS, chosen: str | None = None) -> list[imaging.Picture]:
     choice = documents.parse_pages(chosen) if chosen else None
     return list(documents.pages(io.BytesIO(data), limits, choice))
@@ -64,7 +68,7 @@ def _tiff(*images: Image.Image, **how: object) -> bytes:
 def test_an_image_is_a_document_of_one_page() -> None:
     (picture,) = _pages(encoded(drawing(), dpi=(300, 300)))
     assert (picture.image.size, picture.dpi, picture.number, picture.warnings) == ((760, 140), 300, 1, ())
-    assert documents.count(io.BytesIO(encoded(drawing()))) == 1
+    assert _count(io.BytesIO(encoded(drawing()))) == 1
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
@@ -99,6 +103,12 @@ def test_each_page_of_a_tiff_has_its_own_size_resolution_depth_and_orientation()
     for picture, truth in zip(pictures, (first, second, drawing("L", text="Three")), strict=True):
         difference = ImageChops.difference(picture.image, truth.convert("RGB"))
         assert max(high for _, high in difference.getextrema()) == 0
+
+
+def test_the_only_and_the_last_page_of_a_tiff_have_their_resolution() -> None:
+    (only,) = _pages(encoded(drawing(), "TIFF", dpi=(200, 200)))
+    (last,) = _pages(_tiff(drawing(), drawing(), dpi=(300, 300)), chosen="2")
+    assert (only.dpi, last.dpi) == (200, 300)
 
 
 def test_thumbnails_in_a_tiff_are_no_pages() -> None:
@@ -176,6 +186,16 @@ def test_a_picture_under_text_is_no_scan() -> None:
     assert picture.image.size == (2550, 3300)
 
 
+def test_an_image_without_a_size_does_not_hinder_its_page() -> None:
+    jpeg = encoded(Image.new("RGB", (85, 110)), "JPEG")
+    data = pdf(
+        scan_page(jpeg, (85, 110), (0.01, 0.01), "BT /F 24 Tf 50 400 Td (Shown) Tj ET", "/MediaBox [0 0 612 792]")
+    )
+    for broken in (data, data.replace(b"/Width 85", b"/Wodth 85")):
+        (picture,) = _pages(broken)
+        assert picture.image.size == (2550, 3300)
+
+
 def test_a_huge_page_is_scaled_to_the_limit_with_a_warning() -> None:
     (picture,) = _pages(pdf(text_page("big", (20000, 10000))), Limits(megapixels=10))
     width, height = picture.image.size
@@ -201,7 +221,7 @@ def test_scripts_in_pdfs_cannot_run() -> None:
 
 
 def test_a_pdf_may_start_late_and_an_image_may_speak_of_pdfs() -> None:
-    assert documents.count(io.BytesIO(b"%!junk before\n" + pdf(text_page("a"), text_page("b")))) == 2
+    assert _count(io.BytesIO(b"%!junk before\n" + pdf(text_page("a"), text_page("b")))) == 2
     (picture,) = _pages(encoded(drawing(), "JPEG", comment=b"made from a file with %PDF-1.4"))
     assert picture.image.size == (760, 140)
 
@@ -255,7 +275,7 @@ def test_too_many_pages_and_a_choice_of_them(kind: str) -> None:
     assert "7 pages" in problem.detail
     assert "the limit is 3" in problem.detail
     assert [picture.number for picture in _pages(data, Limits(pages=3), "6-,2")] == [6, 7, 2]
-    assert documents.count(io.BytesIO(data)) == 7
+    assert _count(io.BytesIO(data)) == 7
     beyond = _refusal(data, Limits(pages=3), "2,9")
     assert (beyond.status, beyond.kind) == (422, "no-such-page")
     assert "Page 9" in beyond.detail

@@ -66,7 +66,7 @@ def _phone_photo() -> bytes:
 
 def _frames() -> bytes:
     first, second = drawing("RGB", "black", "white"), drawing("RGB", "black", "white", text="Another page")
-    return encoded(first, "TIFF", save_all=True, append_images=[second])
+    return encoded(first, "GIF", save_all=True, append_images=[second])
 
 
 READABLE: dict[str, Callable[[], bytes]] = {

@@ -76,6 +76,11 @@ def until(client: FlaskClient, job: str, status: str, done: int | None = None) -
     raise AssertionError(shown)
 
 
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+
+
 def test_a_job_tells_its_progress_and_then_its_result(app: Callable[..., Flask]) -> None:
     turns = Turns()
     client = app(turns).test_client()
@@ -175,7 +180,7 @@ def test_a_job_whose_process_died_is_taken_up_again(tmp_path: Path, monkeypatch:
     assert claimed is not None
     assert (claimed.id, claimed.options.region, claimed.options.languages) == (job, (1, 2, 3, 4), ("eng",))
     assert jobs.claim("second") is None
-    monkeypatch.setattr(time, "time", lambda now=time.time(): now + 11)
+    later(monkeypatch, 11)
     assert jobs.claim("second") is not None
     assert jobs.renew("first") == set()
     assert jobs.renew("second") == {job}
@@ -204,7 +209,7 @@ def test_old_results_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     jobs.finish(job, "me", {"pages": []}, None)
     jobs.sweep()
     assert jobs.get(job).status == "done"
-    monkeypatch.setattr(time, "time", lambda now=time.time(): now + 90_000)
+    later(monkeypatch, 90_000)
     jobs.sweep()
     with pytest.raises(Problem, match="no job of this id"):
         jobs.get(job)

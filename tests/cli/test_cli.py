@@ -21,7 +21,7 @@ from tests.conftest import DATA, REPOSITORY
 COMMANDS = [
     "init", "validate", "lock", "build", "inspect", "diff", "push", "pull",
     "deploy", "rollback", "verify", "status", "list", "stop", "start", "restart", "prune", "remove",
-    "logs", "doctor", "service install", "service uninstall",
+    "logs", "doctor", "service install", "service uninstall", "ocr", "eval",
 ]  # fmt: skip
 CODES = {
     "OcrpackError": 1, "UsageError": 2, "DescriptorError": 10, "BundleError": 11, "PreflightError": 12,
@@ -79,7 +79,7 @@ def test_the_version_imports_nothing_heavy(machine, word):
 
 
 def test_the_help_imports_nothing_heavy(machine):
-    for words in (["--help"], ["deploy", "--help"], ["logs", "-h"]):
+    for words in (["--help"], ["deploy", "--help"], ["logs", "-h"], ["ocr", "-h"], ["eval", "-h"]):
         out, modules = _modules(machine, *words)
         if words != ["--help"]:
             modules -= {"pydantic"}  # Typer itself imports it where it is installed
@@ -91,6 +91,7 @@ def test_the_help_imports_nothing_heavy(machine):
             "psutil",
             "uv",
             "rapidfuzz",
+            "urllib3",
             "PIL",
             "packaging",
             "pathspec",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ocrpack.deploy.check import Address, error_rates, request, run_sample, wait_until_ready
+from ocrpack.deploy.check import Address, request, run_sample, wait_until_ready
 from ocrpack.descriptor import Endpoint, parse
 from ocrpack.errors import BootError
 
@@ -144,10 +144,3 @@ def test_a_right_text_that_comes_late_fails(tmp_path):
     assert not result.passed
     assert "at most 1 s is allowed" in result.problem
     assert result.cer == 0
-
-
-def test_error_rates():
-    assert error_rates("a  b\nc", "a b c") == (0, 0)
-    assert error_rates("caf\u00e9", "cafe\u0301") == (0, 0)
-    assert error_rates("hello world", "hello word") == (pytest.approx(1 / 11), 0.5)
-    assert error_rates("ab", "") == (1, 1)

@@ -1,4 +1,4 @@
-"""The default bundle on real Tesseract: deployed by ocrpack, and by hand as its SETUP.md says."""
+"""The bundles that ship, on their real engines: deployed by ocrpack, and by hand as the SETUP.md says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.deploy.check import error_rates
+from ocrpack.compare import error_rates
 from tests.conftest import DATA, REPOSITORY
 
 SOURCE = REPOSITORY / "bundles" / "tesseract"
@@ -54,6 +54,22 @@ def test_it_deploys_and_reads_real_images(machine, backend):
     with urllib.request.urlopen(f"{answer['url']}/", timeout=10) as page:
         assert "text/html" in page.headers["Content-Type"]
     machine.run("remove", "tesseract", "--yes")
+
+
+def test_the_bundle_that_needs_only_python(machine):
+    """Its models come out of a wheel, and its app needs no package of the system, nor the network once it runs."""
+    source = REPOSITORY / "bundles" / "rapidocr"
+    machine.run("build", source, "-o", machine.folder)
+    answer = machine.deploy(machine.folder / "rapidocr-1.0.0.zip", "--port", machine.port, "--json").json
+    assert [sample["cer"] for sample in answer["samples"]] == [0, 0, 0]
+    ready = machine.get("/readyz")
+    assert (ready["engine"], ready["backend"]) == ("rapidocr", "onnxruntime")
+    assert machine.run("verify", "rapidocr", "--json").json["ok"] is True
+    if DATA.exists():
+        image = DATA / "small" / "testocr.png"
+        got = read(answer["url"], image)["text"]
+        assert error_rates((DATA / "small" / "testocr.png.txt").read_text("utf-8"), got)[0] < 0.01
+    machine.run("remove", "rapidocr", "--yes")
 
 
 def test_a_wrong_truth_is_shown_and_nothing_serves(machine):
@@ -134,3 +150,37 @@ def test_make_demo_in_a_fresh_clone_twice(machine, tmp_path):
     finally:
         subprocess.run(["make", "demo-stop"], cwd=clone, env=env, check=True, capture_output=True)
     assert subprocess.run(["git", "tag"], cwd=clone, capture_output=True, text=True, check=True).stdout == ""
+
+
+@pytest.mark.slow
+def test_make_demo_where_tesseract_cannot_be_had(machine, tmp_path):
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", REPOSITORY, clone], check=True)
+    path = clone / "bundles" / "tesseract" / "descriptor.json"
+    path.write_text(re.sub(r'"[^"]*/eng.traineddata",', "", path.read_text()).replace("/opt/homebrew", "/nowhere"))
+    env = {
+        name: value for name, value in machine.env.items() if name not in {"PYTHONPATH", "OCRPACK_ROOT", "MAKEFLAGS"}
+    }
+    try:
+        done = subprocess.run(["make", "demo"], cwd=clone, env=env, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "reads with PP-OCR" in done.stdout
+        (url,) = set(re.findall(r"running +(http://\S+)", done.stdout))
+        image = REPOSITORY / "bundles" / "rapidocr" / "samples" / "languages.png"
+        assert error_rates(image.with_suffix(".txt").read_text("utf-8"), read(url, image)["text"])[0] <= 0.02
+    finally:
+        subprocess.run(["make", "demo-stop"], cwd=clone, env=env, check=True, capture_output=True)
+    assert not (clone / ".demo" / "apps" / "rapidocr").exists()
+
+
+@pytest.mark.parametrize("lacking", [("tesseract", "apt-get"), ("git", "apt-get")])
+def test_only_what_is_vital_stops_the_set_up(tmp_path, lacking):
+    for name in ("bash", "env", "git", "id", "unzip", "openssl", "ssh-keygen", "ssh-agent", "tesseract", "grep"):
+        if name not in lacking and (found := shutil.which(name)):
+            (tmp_path / name).symlink_to(found)
+    done = subprocess.run(
+        [REPOSITORY / "tools" / "install_system.sh"], capture_output=True, text=True,
+        env={"PATH": str(tmp_path), "PYTHON": sys.executable},
+    )  # fmt: skip
+    assert done.returncode == ("git" in lacking), done.stderr
+    assert f"install these yourself (names in Debian): {'git' if 'git' in lacking else 'tesseract-ocr'}" in done.stderr

@@ -47,6 +47,8 @@ def put(data, path, value):
         (("model", "weights", 1, "source"), ["ftp://e.org/x"], "insecure-source", "/model/weights/1/source/0"),
         (("model", "weights", 1, "source"), "https:///x", "bad-source", "/model/weights/1/source"),
         (("model", "weights", 1, "source"), "https://[x/y", "bad-source", "/model/weights/1/source"),
+        (("model", "weights", 1, "source"), "wheel:rapidocr/a.onnx", "bad-source", "/model/weights/1/source"),
+        (("model", "weights", 1, "source"), ["x", "wheel:a==1"], "bad-source", "/model/weights/1/source/1"),
         (("model", "languages"), ["eng", "deu"], "no-language-weight", "/model/languages/1"),
         (("model", "languages"), ["eng+deu"], "no-language-weight", "/model/languages/0"),
     ],

@@ -23,6 +23,7 @@ Polygon = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, in
 
 REGISTRY = {
     "tesseract": ".tesseract",
+    "rapidocr": ".rapidocr",
 }
 ENTRY_POINTS = "ocrpack.engines"
 

@@ -72,7 +72,7 @@ def _page(page: Page) -> Iterator[str]:
 
 def _string(word: Word) -> str:
     certainty = "" if word.confidence is None else f' WC="{round(word.confidence, 4)}"'
-    start = f'      <String {_box(word.bbox)}{certainty} CONTENT="{_safe(word.text)}"'
+    start = f'      <String {_box(word.bbox)}{certainty} CONTENT="{escape(word.text)}"'
     shape = _shape(word)
     return f"{start}>{shape}</String>\n" if shape else f"{start}/>\n"
 

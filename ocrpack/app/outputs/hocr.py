@@ -57,7 +57,7 @@ def _page(page: Page) -> Iterator[str]:
                 yield f'     <span class="ocr_line" id="line_{number}_{line_number}" title="{title}"{direction}>\n'
                 for word in line.parts:
                     word_number += 1
-                    yield f"      {_word(word, f'word_{number}_{word_number}')}\n"
+                    yield _word(word, f"word_{number}_{word_number}") + ("\n" if word.spaced else "")
                 yield "     </span>\n"
             yield "    </p>\n"
         yield "   </div>\n"
@@ -66,7 +66,7 @@ def _page(page: Page) -> Iterator[str]:
 
 def _word(word: Word, name: str) -> str:
     certainty = "" if word.confidence is None else f"; x_wconf {round(word.confidence * 100)}"
-    return f'<span class="ocrx_word" id="{name}" title="{_bbox(word.bbox)}{certainty}">{_safe(word.text)}</span>'
+    return f'<span class="ocrx_word" id="{name}" title="{_bbox(word.bbox)}{certainty}">{escape(word.text)}</span>'
 
 
 def _bbox(box: Box) -> str:

@@ -135,8 +135,8 @@ def _line(raw: Mapping[str, Any], page: Mapping[str, Any]) -> Line:
     for index, word in enumerate(words[:-1]):
         start = line.text.find(word.text, end)
         end = max(start, end) + len(word.text)
-        glued = start >= 0 and line.text.startswith(words[index + 1].text, end)
-        words[index] = replace(word, spaced=not glued)
+        if start >= 0 and line.text.startswith(words[index + 1].text, end):
+            words[index] = replace(word, spaced=False)
     return Line(**(vars(line) | {"words": tuple(words)}))
 
 

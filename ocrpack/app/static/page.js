@@ -1,216 +1,153 @@
-"use strict";
+/* How the parts play together: files come in, are read in the queue, and one page at a time is on the desk. */
 
-const $ = (id) => document.getElementById(id);
-const MAX_BYTES = 50 * 2 ** 20 - 2048; // what the server takes, less the form around the image
-const SVG = "http://www.w3.org/2000/svg";
-let answer = null; // what the server said last, for the copy buttons
-let shown = null; // the object URL of the image on the sheet
-let latest = 0; // answers to all but the latest image are dropped
+import { largestFile } from "./api.js";
+import { openDoors } from "./doors.js";
+import { $, dismiss, element, plural, say } from "./dom.js";
+import { focusRow, markRow, stateOf, updateRow } from "./files.js";
+import { chosenLanguages, startLanguages } from "./languages.js";
+import { ownPicture, pictureOf } from "./picture.js";
+import { Queue } from "./queue.js";
+import { markSheet, showPicture, showSheet, startSheet } from "./sheet.js";
+import { startTaking } from "./take.js";
+import { markText, showText, startText } from "./text.js";
+import { percent, wordsOf } from "./words.js";
 
-async function read(image, name) {
-  const mine = ++latest;
-  clear();
-  if (image.size > MAX_BYTES) {
-    fail("The image is too large", `${name} has ${Math.ceil(image.size / 2 ** 20)} MB; the limit is 50 MB. Scale it down or save it as JPEG.`);
+const queue = new Queue();
+let current = null; // the entry on the desk
+let words = []; // of the page on the desk
+let onDesk = ""; // entry, state and page, so that the desk is laid once for each
+
+function take(files) {
+  dismiss();
+  const first = !queue.entries.length;
+  const [entry] = queue.add(files, chosenLanguages());
+  if (first || current.state === "done" || current.state === "failed") pick(entry);
+  if (first) focusRow(entry);
+}
+
+function pick(entry) {
+  current = entry;
+  markRow(entry);
+  lay();
+}
+
+function remove(entry) {
+  const place = queue.entries.indexOf(entry);
+  queue.remove(entry);
+  if (entry === current) pick(queue.entries[Math.min(place, queue.entries.length - 1)] ?? null);
+  if (current) focusRow(current);
+  else $("choose").focus();
+}
+
+/* Lays on the desk what there is of the current entry. */
+function lay() {
+  $("welcome").hidden = Boolean(current);
+  $("desk").hidden = !current;
+  document.body.classList.toggle("working", Boolean(current));
+  if (!current) {
+    onDesk = "";
     return;
   }
-  $("status").textContent = `Reading ${name} …`;
-  $("status").hidden = false;
-  try {
-    const form = new FormData();
-    form.append("image", image, name);
-    const response = await fetch("ocr", { method: "POST", body: form });
-    const body = await response.json().catch(() => null);
-    if (mine !== latest) return;
-    if (!response.ok || !body) {
-      fail(body?.title ?? "The server could not answer", body?.detail ?? `It answered with status ${response.status}.`);
-      return;
-    }
-    show(body, image);
-  } catch {
-    if (mine === latest) fail("The server cannot be reached", "Check that it is running and that you are connected, then try again.");
-  } finally {
-    if (mine === latest) $("status").hidden = true;
+  const { id, state, at, done, total } = current;
+  const [ready, failed] = [state === "done", state === "failed"];
+  const key = `${id} ${ready || failed ? state : "reading"} ${at}`;
+  if (!ready && !failed) {
+    $("wait-label").textContent = `${stateOf(current)} …`;
+    if (total) Object.assign($("wait-bar"), { max: total, value: done });
+    else $("wait-bar").removeAttribute("value");
   }
+  if (key === onDesk) return;
+  onDesk = key;
+  $("viewer-title").textContent = current.name;
+  $("failed").hidden = !failed;
+  for (const part of ["viewer", "reader"]) $(part).hidden = failed;
+  for (const part of ["text", "tools", "copying", "formats", "legend"]) $(part).hidden = !ready;
+  $("wait").hidden = ready;
+  if (failed) layProblem();
+  else if (ready) layPage(key);
+  else layWait(key);
 }
 
-function clear() {
-  for (const id of ["result", "error", "tip", "blind"]) $(id).hidden = true;
-  if (shown) URL.revokeObjectURL(shown);
-  shown = answer = null;
+function layProblem() {
+  $("failed-name").textContent = current.name;
+  $("failed-title").textContent = current.problem.title;
+  $("failed-detail").textContent = current.problem.detail;
 }
 
-function fail(title, detail) {
-  $("error").querySelector("strong").textContent = title;
-  $("error").querySelector("span").textContent = detail;
-  $("error").hidden = false;
-  $("error").focus();
+async function layWait(key) {
+  words = [];
+  $("doubts").hidden = $("pager").hidden = true;
+  $("facts").textContent = "";
+  $("warnings").replaceChildren();
+  showSheet(null, words);
+  const own = await ownPicture(current);
+  if (!own || key !== onDesk) return;
+  showSheet(own, words);
+  showPicture(own.url, current.name);
 }
 
-function show(body, image) {
-  answer = body;
-  const page = body.pages[0];
-  const words = page.lines.flatMap(parts);
-  drawImage(image, page);
-  const boxes = words.map((word) => drawBox(word));
-  $("boxes").setAttribute("viewBox", `0 0 ${page.width} ${page.height}`);
-  $("boxes").replaceChildren(...boxes);
-  if (boxes.length) boxes[0].setAttribute("tabindex", "0");
-  const spans = writeText(page);
-  words.forEach((word, index) => join(word, boxes[index], spans[index], page));
-  const count = words.length === 1 ? "1 word" : `${words.length} words`;
-  $("facts").textContent = `${page.width} × ${page.height} px · ${count} · ${body.timings.total.toFixed(2)} s`;
-  $("warnings").replaceChildren(...body.warnings.map((warning) => element("li", {}, warning)));
-  document.body.classList.add("done");
-  $("result").hidden = false;
+async function layPage(key) {
+  const { answer, at, name } = current;
+  const { pages, timings, warnings } = answer;
+  const page = pages[at];
+  words = wordsOf(page);
+  showSheet(page, words);
+  showText(page, words);
+  $("blind").hidden = true;
+  $("facts").textContent =
+    `${page.width} × ${page.height} px, ${plural(words.length, "word")}, ${timings.total.toFixed(1)} s`;
+  $("warnings").replaceChildren(...warnings.map((warning) => element("li", {}, warning)));
+  $("copy-page").hidden = $("pager").hidden = pages.length < 2;
+  $("page").replaceChildren(
+    ...pages.map((_, index) => new Option(`${index + 1} of ${pages.length}`, index, false, index === at)),
+  );
+  $("page-previous").disabled = at === 0;
+  $("page-next").disabled = at === pages.length - 1;
+  const url = await pictureOf(current, page);
+  if (key !== onDesk) return;
+  if (url) showPicture(url, pages.length > 1 ? `${name}, page ${at + 1}` : name);
+  $("blind").hidden = Boolean(url);
 }
 
-function drawImage(image, page) {
-  shown = URL.createObjectURL(image);
-  const picture = $("image");
-  picture.width = page.width;
-  picture.height = page.height;
-  picture.onerror = () => {
-    $("blind").hidden = false;
-    const blank = `<svg xmlns="${SVG}" width="${page.width}" height="${page.height}"/>`;
-    picture.onerror = null;
-    URL.revokeObjectURL(shown);
-    shown = picture.src = URL.createObjectURL(new Blob([blank], { type: "image/svg+xml" }));
-  };
-  picture.src = shown;
+/* Goes to another page of the current entry; tells whether there is one. */
+function turnTo(index) {
+  const last = (current?.answer?.pages.length ?? 0) - 1;
+  if (index < 0 || index > last) return false;
+  current.at = index;
+  lay();
+  say(`Page ${index + 1} of ${last + 1}, ${plural(words.length, "word")}`);
+  return true;
 }
 
-function drawBox(word) {
-  const box = document.createElementNS(SVG, "polygon");
-  box.setAttribute("points", word.polygon.map((point) => point.join(",")).join(" "));
-  box.setAttribute("class", tone(word));
-  box.setAttribute("tabindex", "-1");
-  box.setAttribute("role", "img");
-  box.setAttribute("aria-label", `${word.text}${percent(word)}`);
-  return box;
+/* Lights a word up on the picture and in the text; `how` says where to bring it into view, and whether to say it. */
+function light(index, how = {}) {
+  markSheet(index, how);
+  markText(index, how);
+  const word = words[index];
+  if (how.aloud && word) say(`${word.text}, ${percent(word)}`);
 }
 
-/* Writes the page's text, a paragraph for each block of lines, and returns the words' elements in order. */
-function writeText(page) {
-  const spans = [];
-  const lines = page.lines.values();
-  const paragraphs = page.text ? page.text.split("\n\n") : [];
-  const blocks = paragraphs.map((paragraph) => {
-    const block = element("p");
-    for (let row = 0; row < paragraph.split("\n").length; row++) {
-      if (row) block.append(element("br"));
-      parts(lines.next().value).forEach((word, index) => {
-        const span = element("span", { className: `word ${tone(word)}` }, word.text);
-        spans.push(span);
-        block.append(index ? " " : "", span);
-      });
-    }
-    return block;
-  });
-  $("text").replaceChildren(...(blocks.length ? blocks : [element("p", { className: "none" }, "No text was found in this image.")]));
-  return spans;
-}
-
-/* Makes a word's box and its text light up together. */
-function join(word, box, span, page) {
-  const set = (on) => {
-    box.classList.toggle("on", on);
-    span.classList.toggle("on", on);
-    $("tip").hidden = !on;
-    if (!on) return;
-    const [left, top, right] = word.bbox;
-    $("tip").replaceChildren(word.text, element("b", {}, percent(word)));
-    const middle = Math.min(Math.max((left + right) / 2 / page.width, 0.08), 0.92);
-    $("tip").style.left = `${100 * middle}%`;
-    $("tip").style.top = `${(100 * top) / page.height}%`;
-  };
-  for (const part of [box, span]) {
-    part.addEventListener("pointerenter", () => set(true));
-    part.addEventListener("pointerleave", () => set(false));
-  }
-  box.addEventListener("focus", () => {
-    set(true);
-    span.scrollIntoView({ block: "nearest" });
-  });
-  box.addEventListener("blur", () => set(false));
-}
-
-/* Some engines find lines and no words. */
-function parts(line) {
-  return line.words.length ? line.words : [line];
-}
-
-function tone({ confidence }) {
-  if (confidence === null || confidence >= 0.8) return "sure";
-  return confidence >= 0.5 ? "unsure" : "doubtful";
-}
-
-function percent({ confidence }) {
-  return confidence === null ? "" : ` ${Math.round(100 * confidence)} % sure`;
-}
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-async function copy(button, text) {
-  const label = button.dataset.label ?? button.textContent;
-  button.dataset.label = label;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    // Browsers keep the clipboard from pages that came over plain HTTP; selecting is what is left.
-    getSelection().selectAllChildren($("text"));
-    button.textContent = document.execCommand("copy") ? "Copied" : "Selected: press Ctrl-C";
-  }
-  setTimeout(() => (button.textContent = label), 1600);
-}
-
-$("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) read(target.files[0], target.files[0].name);
-  target.value = ""; // so that choosing the same file again counts as a change
+queue.addEventListener("change", ({ detail: entry }) => {
+  updateRow(entry, queue.entries, { pick, remove });
+  if (entry === current) lay();
+  if (entry.state === "done") say(`${entry.name} is read: ${stateOf(entry)}`);
+  if (entry.state === "failed" && entry !== current) say(`${entry.name} failed: ${entry.problem.title}`);
 });
 
-$("example")?.addEventListener("click", async () => {
-  const response = await fetch("example").catch(() => null);
-  if (response?.ok) read(await response.blob(), "the example");
-  else fail("The example cannot be had", "The server did not hand it out; try an image of your own.");
-});
-
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("over");
-});
-addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("over");
-});
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("over");
-  const { files } = event.dataTransfer;
-  if (files.length === 1) read(files[0], files[0].name);
-  else if (files.length) fail("One image at a time, please", "Drop them one after the other; a program can send several in one request.");
-  else fail("That was not a file", "Drop an image file from your computer, or choose one.");
-});
-addEventListener("paste", (event) => {
-  const file = [...event.clipboardData.files].find(({ type }) => type.startsWith("image/"));
-  if (file) read(file, "the pasted image");
-  else fail("There is no image on the clipboard", "Copy an image or take a screenshot first, then paste it here.");
-});
-
-$("boxes").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-  const next = step && [...$("boxes").children].at([...$("boxes").children].indexOf(event.target) + step);
-  if (!next) return;
-  event.preventDefault();
-  event.target.setAttribute("tabindex", "-1");
-  next.setAttribute("tabindex", "0");
-  next.focus();
-});
-
-$("copy").addEventListener("click", ({ target }) => copy(target, answer.text));
-$("copy-json").addEventListener("click", ({ target }) => copy(target, JSON.stringify(answer, null, 2)));
+const again = () => queue.again(current, chosenLanguages());
+startSheet({ light, turn: (by) => turnTo(current?.at + by) });
+startText({ light });
+startTaking(() => current);
+startLanguages(() => current && again());
+openDoors(take);
+$("retry").addEventListener("click", again);
+$("notice-close").addEventListener("click", dismiss);
+$("page").addEventListener("change", ({ target }) => turnTo(Number(target.value)));
+$("page-previous").addEventListener("click", () => turnTo(current.at - 1));
+$("page-next").addEventListener("click", () => turnTo(current.at + 1));
 $("origin").textContent = new URL(".", location).href;
+addEventListener("pagehide", ({ persisted }) => persisted || queue.entries.forEach(({ control }) => control?.abort()));
+largestFile().then((limit) => {
+  queue.limit = limit;
+  if (limit) $("limit").textContent = `, up to ${limit.megabytes} MB each`;
+});
