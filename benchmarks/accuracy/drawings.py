@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tools.draw_samples import font
 
@@ -36,6 +36,7 @@ Questions? Call 555 0142 between 9 and 5.""",
 )
 FACES = ("DejaVuSerif.ttf", "DejaVuSans.ttf")
 SIZE = 32
+LANCZOS = Image.Resampling.LANCZOS
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,15 @@ def _each(change: Callable[[Image.Image, random.Random], Image.Image], **how: in
 
 
 def _skewed(degrees: float) -> Maker:
-    return _each(
-        lambda image, _: image.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=image.getpixel((0, 0)))
-    )
+    return _each(lambda image, _: image.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=245))
 
 
 def _turned(degrees: int) -> Maker:
     return _each(lambda image, _: image.rotate(degrees, expand=True))
+
+
+def _grains(image: Image.Image, grain: Callable[[], int]) -> Image.Image:
+    return Image.frombytes("L", image.size, bytes(grain() for _ in range(image.width * image.height)))
 
 
 def _noise(image: Image.Image, chance: random.Random, sigma: float) -> Image.Image:
@@ -128,6 +131,11 @@ def _transparent(image: Image.Image, _: random.Random, ink: str) -> Image.Image:
     return layer
 
 
+def _coloured(image: Image.Image, _: random.Random) -> Image.Image:
+    bands = (lambda value: 60 + (245 - value) * 3 // 4, lambda value: value * 3 // 4, lambda _: 60)
+    return Image.merge("RGB", tuple(image.point(band) for band in bands))
+
+
 def _boxed(image: Image.Image, _: random.Random) -> Image.Image:
     """Put the page on a dark table, and frame the text."""
     draw = ImageDraw.Draw(image)
@@ -151,7 +159,7 @@ KINDS: dict[str, Maker] = {
     "plain": _each(lambda image, _: image),
     **{f"skewed {degrees:+g}°": _skewed(degrees) for degrees in (-0.7, 2, -3.5, 5, -10)},
     **{f"turned {degrees}°": _turned(-degrees) for degrees in (90, 180, 270)},
-    "turned 180°, skewed": _each(lambda image, _: image.rotate(177, Image.Resampling.BICUBIC, expand=True, fillcolor=245)),
+    "turned 180°, skewed": _skewed(177),
     "inverted": _each(lambda image, _: ImageChops.invert(image)),
     "inverted bands": _bands,
     "low contrast": _each(lambda image, chance: _noise(image, chance, 2), ink=200, paper=225),
@@ -160,15 +168,15 @@ KINDS: dict[str, Maker] = {
     "noise": _each(lambda image, chance: _noise(image, chance, 45)),
     "faded": _each(_faded),
     "blurred": _each(lambda image, _: image.filter(ImageFilter.GaussianBlur(3))),
-    "small print": _each(lambda image, _: image.resize((image.width // 3, image.height // 3), Image.Resampling.LANCZOS)),
+    "small print": _each(lambda image, _: image.resize([side // 3 for side in image.size], LANCZOS)),
     "large print": _each(lambda image, _: image, size=150),
     "columns": _columns,
     "framed on a table": _each(_boxed),
-    "red on green": _each(lambda image, _: Image.merge("RGB", (image.point(lambda v: 60 + (245 - v) * 3 // 4), image.point(lambda v: v * 3 // 4), image.point(lambda v: 60)))),
+    "red on green": _each(_coloured),
     "CMYK": _each(lambda image, _: image.convert("RGB").convert("CMYK")),
     "16-bit": _each(lambda image, _: image.convert("I").point(lambda value: value * 257).convert("I;16")),
     "1-bit": _each(lambda image, _: image.convert("1")),
     "palette": _each(lambda image, _: image.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=16)),
     "transparent, dark ink": _each(lambda image, chance: _transparent(image, chance, "black"), paper=255, ink=0),
     "transparent, light ink": _each(lambda image, chance: _transparent(image, chance, "white"), paper=255, ink=0),
-}  # fmt: skip
+}

@@ -104,10 +104,13 @@ def _read_carefully(
             break
         pages.append(view.outward(reading.read(view), base.image.size))
         page = vote(pages)
-    if "level" in steps and marks.unread(base.outward(page, whole.image.size)) > LEFT_OVER:
-        height = measure.height(page) or LARGE
-        levelled = Frame(measure.level(base.image, height))
-        page = vote([*pages, reading.read(levelled)])
+    left = marks.unread(base.outward(page, whole.image.size))
+    if "level" in steps and left > LEFT_OVER:
+        levelled = Frame(measure.level(base.image, measure.height(page) or LARGE))
+        found = vote([*pages, reading.read(levelled)])
+        # What no light makes readable, as barcodes and pictures, would only come out as junk.
+        if marks.unread(base.outward(found, whole.image.size)) < left / 2:
+            page = found
     return base, page
 
 
