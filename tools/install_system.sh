@@ -2,7 +2,8 @@
 # Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
 # building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
 # browser and its driver. With `systemd`: the programs that read and run units, for the tests. With `registry`: an OCI
-# registry, for the tests. With `cc`: a C compiler. With `accuracy`: German language data for Tesseract. Without git and venv nothing works; where one of the others cannot be
+# registry, for the tests. With `cc`: a C compiler. With `accuracy`: German
+# language data for Tesseract. Without git and venv nothing works; where one of the others cannot be
 # had, this only says so, since the demo does without Tesseract.
 set -euo pipefail
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -48,9 +48,10 @@ class Drawing:
     text: str
 
 
-def drawings() -> Iterator[Drawing]:
-    """Yield every kind in both faces."""
-    for kind, draw in KINDS.items():
+def drawings(kinds: Iterable[str] | None = None) -> Iterator[Drawing]:
+    """Yield every kind, or those named, in both faces."""
+    for kind in KINDS if kinds is None else kinds:
+        draw = KINDS[kind]
         for number, (text, face) in enumerate(zip(TEXTS, FACES, strict=True)):
             image, truth = draw(text, face, random.Random(f"{kind} {number}"))
             buffer = io.BytesIO()

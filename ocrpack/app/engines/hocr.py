@@ -84,10 +84,11 @@ def _quarter_turns(line: ElementTree.Element) -> int:
     """Return how often a line is turned clockwise.
 
     hOCR's textangle counts the other way. Without orientation detection Tesseract writes none for a column of turned
-    text, which it reads downwards; the line then has no baseline either, and stands higher than it is wide.
+    text, which it reads downwards; the line then has no baseline either, or none that fits, and stands higher than wide.
     """
     title = line.get("title", "")
     if turned := re.search(r"textangle (-?\d+)", title):
         return round(-int(turned[1]) / 90) % 4
     left, top, right, bottom = _bbox(line)
-    return 1 if "baseline" not in title and bottom - top > right - left else 0
+    upright = "baseline" in title and bottom - top < 2 * (right - left)
+    return 1 if not upright and bottom - top > right - left else 0

@@ -37,6 +37,9 @@ TILTED = 2.5
 JUNK = 0.55
 READABLE = 0.8
 
+# What levelled light adds counts where it is so much more text.
+WORTHWHILE = 1.1
+
 # In degrees: less slant than this hinders nobody.
 SLANTED = 0.5
 
@@ -80,7 +83,7 @@ def read(
         notes = []
     except (TimeoutError, RefusedError):
         base, page = Frame(whole.image), first
-        notes = ["there was no time to read the page more carefully"]
+        notes = ["the page is hard to read, and there was no time to read it more than once"]
     return whole.outward(base.outward(page, whole.image.size), image.size), notes
 
 
@@ -89,14 +92,15 @@ def _read_carefully(
 ) -> tuple[Frame, Page]:
     """Return what several readings agree on, and the frame that it is in."""
     base, page = whole, first
-    if "straighten" in steps and 45 <= (first.angle + 90) % 180 <= 135:
-        slant = marks.skew()
+    readable = (certainty(first) or 0) >= JUNK
+    if "straighten" in steps:
+        slant = marks.skew(upright=readable and 45 <= (first.angle + 90) % 180 <= 135)
         if abs(slant) >= SLANTED:
             base = whole.straightened(slant, _paper(whole.image))
             page = base.inward(first)
             if abs(slant) >= TILTED:
                 page = vote([reading.read(base), page])
-    if "turn" in steps and (certainty(first) or 0) < JUNK and (certainty(page) or 0) < JUNK:
+    if "turn" in steps and not readable and (certainty(page) or 0) < JUNK:
         base, page = _turned(reading, base, page)
     pages = [page]
     for view in _views(base, page, steps):
@@ -104,12 +108,11 @@ def _read_carefully(
             break
         pages.append(view.outward(reading.read(view), base.image.size))
         page = vote(pages)
-    left = marks.unread(base.outward(page, whole.image.size))
-    if "level" in steps and left > LEFT_OVER:
+    if "level" in steps and marks.unread(base.outward(page, whole.image.size)) > LEFT_OVER:
         levelled = Frame(measure.level(base.image, measure.height(page) or LARGE))
         found = vote([*pages, reading.read(levelled)])
         # What no light makes readable, as barcodes and pictures, would only come out as junk.
-        if marks.unread(base.outward(found, whole.image.size)) < left / 2:
+        if worth(found.lines) > WORTHWHILE * worth(page.lines):
             page = found
     return base, page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -44,20 +45,27 @@ class Ink:
             draw.rectangle((left - 4, top - 3, right + 4, bottom + 3), fill=0)
         return rest.histogram()[255] / self._total if self else 0.0
 
-    def skew(self) -> float:
-        """Return by how many degrees clockwise the lines of text are turned, within STEEPEST either way.
+    def skew(self, *, upright: bool) -> float:
+        """Return by how many degrees clockwise the text is off the nearest quarter turn, within STEEPEST either way.
 
-        The rows of level text differ most from the rows beside them (Postl, 1986).
+        The rows of level text differ most from the rows beside them (Postl, 1986); if it may be not `upright`, as well
+        the columns.
         """
 
-        def sharpness(degrees: float) -> float:
+        def sharpness(degrees: float, *, sideways: bool = False) -> float:
             turned = self._marks.rotate(degrees, Image.Resampling.NEAREST)
-            rows = turned.reduce((turned.width, 1)).tobytes()
+            rows = turned.reduce((1, turned.height) if sideways else (turned.width, 1)).tobytes()
             return float(sum((one - other) ** 2 for one, other in pairwise(rows)))
 
-        coarse = max((float(step) for step in range(-STEEPEST, STEEPEST + 1)), key=sharpness)
-        best = max((coarse + step / 4 for step in range(-3, 4)), key=sharpness)
-        return best if sharpness(best) > 1.1 * sharpness(0) else 0.0
+        best, ratio = 0.0, 1.1
+        for side in (False,) if upright else (False, True):
+            level = sharpness(0, sideways=side) or 1.0
+            measured = partial(sharpness, sideways=side)
+            coarse = max((float(step) for step in range(-STEEPEST, STEEPEST + 1)), key=measured)
+            fine = max((coarse + step / 4 for step in range(-3, 4)), key=measured)
+            if measured(fine) > ratio * level:
+                best, ratio = fine, measured(fine) / level
+        return best
 
 
 def height(page: Page) -> float:
