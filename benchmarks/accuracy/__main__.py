@@ -1,6 +1,6 @@
 """Measure how well each engine reads, and write docs/accuracy.md.
 
-Usage: python -m benchmarks.accuracy [--engine NAME] [--data FOLDER] [--no-steps]
+Usage: python -m benchmarks.accuracy [--engine NAME] [--data FOLDER] [--steps NAME]
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=REPOSITORY.parent / "shared" / "data", help="images with their text"
     )
-    parser.add_argument("--no-steps", action="store_true", help="leave out the tables of single steps")
+    parser.add_argument("--steps", default="tesseract", help="the engine that each step is left out for; none for none")
     chosen = parser.parse_args()
     measured = list(sets(chosen.data))
     overview, kinds, steps = [], [], []
@@ -140,7 +140,7 @@ def main() -> None:
             print(overview[-2], overview[-1], sep="\n", file=sys.stderr)
             if one.name == "drawn":
                 kinds += _kinds(name, one, bare, auto)
-            if not chosen.no_steps and (one.normal is spaced) == (one.name != "receipts"):
+            if name == chosen.steps and (one.normal is spaced) == (one.name != "receipts"):
                 steps += list(_ablation(name, one, reader, auto))
     if not overview:
         raise SystemExit("no engine is installed: make setup")

@@ -84,7 +84,7 @@ def _quarter_turns(line: ElementTree.Element) -> int:
     """Return how often a line is turned clockwise.
 
     hOCR's textangle counts the other way. Without orientation detection Tesseract writes none for a column of turned
-    text, which it reads downwards; the line then has no baseline either, or none that fits, and stands higher than wide.
+    text, which it reads downwards; the line then has no baseline that fits, and stands higher than it is wide.
     """
     title = line.get("title", "")
     if turned := re.search(r"textangle (-?\d+)", title):
