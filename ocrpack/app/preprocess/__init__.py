@@ -173,4 +173,5 @@ class _Reading:
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
-        return self.engine.read(frame.image.convert("RGB"), dpi, self.languages, remaining)
+        image = frame.image if frame.image.mode == "RGB" else frame.image.convert("RGB")
+        return self.engine.read(image, dpi, self.languages, remaining)

@@ -26,7 +26,7 @@ class Ink:
 
     def __init__(self, image: Image.Image) -> None:
         self._factor = max(1, -(-max(image.size) // SIDE))
-        small = image.convert("L").reduce(self._factor)
+        small = image.reduce(self._factor).convert("L")
         contrast = ImageChops.difference(small, small.filter(ImageFilter.BoxBlur(6)))
         top = contrast.getextrema()[1]
         threshold = max(FAINT, int(top) // 6 if isinstance(top, (int, float)) else 0)
