@@ -1,6 +1,6 @@
 """Measure ocrpack side by side with what a user would do instead, and write benchmarks/RESULTS.md.
 
-Usage: python -m benchmarks [--gib 1] [--turns 3] [--upgrades 100] [--only races|switching|huge]
+Usage: python -m benchmarks [--gib 1] [--turns 3] [--upgrades 100] [--only races|serving|switching|huge]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks import bundles, switching
+from benchmarks import bundles, serving, soak, switching
 from benchmarks.measure import Contender, Row, command, machine, race
 
 REPOSITORY = Path(__file__).parent.parent
@@ -140,23 +140,33 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=1, help="size of the large weights")
     parser.add_argument("--turns", type=int, default=5, help="how often each contender runs")
     parser.add_argument("--upgrades", type=int, default=100, help="how many upgrades under load")
+    parser.add_argument("--requests", type=int, default=1000, help="how many requests in the soak")
     parser.add_argument("--huge-gib", type=int, default=20, help="size of the sparse weights, with --only huge")
-    parser.add_argument("--only", choices=["races", "switching", "huge"], help="one of the tables")
+    parser.add_argument("--only", choices=["races", "serving", "switching", "huge"], help="one of the tables")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ocrpack-bench-") as name:
         folder = Path(name)
         if chosen.only == "huge":  # takes minutes and 40 GiB of disk
             _write("huge", bundles.huge(chosen.huge_gib))
             return
-        if chosen.only != "switching":
+        if chosen.only in (None, "races"):
             rows = start_up(chosen.turns)
             rows += bundles.large(folder, chosen.gib, chosen.turns)
             rows += bundles.small(folder, chosen.turns)
             rows += Deploys(folder).race(chosen.turns)
             _write("measured", HEAD + "\n".join(row.as_markdown() for row in rows))
-        if chosen.only != "races":
+        if chosen.only in (None, "serving"):
+            rates = serving.throughput(folder, chosen.turns)
+            _write("serving", serving.HEAD + "\n".join(row.as_markdown() for row in rates))
+            _write("figures", _figures({**serving.latency(folder), **soak.measure(folder, chosen.requests)}))
+        if chosen.only in (None, "switching"):
             switches = switching.measure(folder, chosen.upgrades)
             _write("switching", switching.HEAD + "\n".join(row.as_markdown() for row in switches))
+
+
+def _figures(values: dict[str, float]) -> str:
+    rows = "\n".join(f"| {name} | {value:.1f} |" for name, value in values.items())
+    return f"| what | value |\n|---|---|\n{rows}"
 
 
 def _write(mark: str, table: str) -> None:
