@@ -143,6 +143,14 @@ samples: $(VENV)/.dev ## draw the samples of the bundles
 bench: $(VENV)/.dev ## measure speed and memory side by side with what a user would do instead
 	@$(BIN)/python -m benchmarks
 
+$(VENV)/.accuracy: $(VENV)/.dev
+	@tools/install_system.sh accuracy
+	@touch $@
+
+.PHONY: accuracy
+accuracy: $(VENV)/.accuracy ## measure how well the engines read, with and without preprocessing; writes docs/accuracy.md
+	@$(BIN)/python -m benchmarks.accuracy
+
 .PHONY: clean
 clean: ## delete what the targets above made, the demo's deployment excepted
 	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

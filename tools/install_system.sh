@@ -2,7 +2,8 @@
 # Install what the operating system must bring, where it is missing and apt is there: Tesseract's English data for
 # building the default bundle, its command for the second way of reading, venv, git and a font. With `chromium`: a
 # browser and its driver. With `systemd`: the programs that read and run units, for the tests. With `registry`: an OCI
-# registry, for the tests. With `cc`: a C compiler. Without git and venv nothing works; where one of the others cannot be
+# registry, for the tests. With `cc`: a C compiler. With `accuracy`: German
+# language data for Tesseract. Without git and venv nothing works; where one of the others cannot be
 # had, this only says so, since the demo does without Tesseract.
 set -euo pipefail
 
@@ -14,6 +15,9 @@ elif [[ ${1:-} == systemd ]]; then
     command -v systemd-analyze >/dev/null && command -v systemd-socket-activate >/dev/null || packages+=(systemd)
 elif [[ ${1:-} == registry ]]; then
     command -v docker-registry >/dev/null || packages+=(docker-registry)
+elif [[ ${1:-} == accuracy ]]; then
+    tesseract --list-langs 2>/dev/null | grep -qx deu || packages+=(tesseract-ocr-deu)
+    tesseract --list-langs 2>/dev/null | grep -qx frk || packages+=(tesseract-ocr-frk)
 elif [[ ${1:-} == cc ]]; then
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
 else

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jiwer
 import pytest
 from drawings import BACKENDS, BUNDLE, drawing
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ocrpack.app.engines import Line, Model, Weight, Word, corners, load_engine
 from ocrpack.app.engines.hocr import parse
+from tools.draw_samples import font
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from flask.testing import FlaskClient
 
 
@@ -90,6 +91,63 @@ def test_turned_pages_are_read_and_located(client: FlaskClient, shared_data: Pat
 def test_specks_have_no_text(weights: Path, backend: str, size: tuple[int, int]) -> None:
     page = load_engine("tesseract", model(weights, backend=backend)).read(Image.new("RGB", size, "white"), None, (), 60)
     assert (page.text, page.lines, page.angle) == ("", (), 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_user_words_decide_between_look_alikes(weights: Path, backend: str) -> None:
+    image = Image.new("L", (900, 130), 255)
+    ImageDraw.Draw(image).text((20, 40), "IlI1lI and Kl1ng0 were kept", 0, font("DejaVuSansMono.ttf", 14))
+    image = image.resize((1300, 188)).convert("RGB")
+    plain, told = (
+        load_engine("tesseract", model(weights, backend=backend, **options)).read(image, None, (), 60).text
+        for options in ({}, {"user_words": ["IlI1lI"]})
+    )
+    assert "IlI1lI" not in plain
+    assert "IlI1lI" in told
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_orientation_data_tells_the_turn(weights: Path, language_data: Path, backend: str) -> None:
+    data = language_data.with_name("osd.traineddata")
+    if not data.is_file():
+        pytest.skip("no osd.traineddata on this machine")
+    (weights / "osd.traineddata").symlink_to(data)
+    with Image.open(BUNDLE / "samples" / "paragraph.png") as sample:
+        image = sample.convert("RGB")
+    files = tuple(Weight(weights / f"{name}.traineddata", "language") for name in ("eng", "osd"))
+    engine = load_engine("tesseract", Model("m", "1", (), files, {"backend": backend}))
+    turned = [image.rotate(-90 * quarters, expand=True) for quarters in range(4)]
+    assert [engine.turn(one) for one in turned] == [0, 1, 2, 3]
+    assert engine.turn(Image.new("RGB", (300, 200), "white")) is None
+    assert "lighthouse" in engine.read(image, None, (), 60).text
+    assert load_engine("tesseract", model(weights, backend=backend)).turn(turned[1]) is None
+
+
+def test_the_angle_follows_the_lines(weights: Path) -> None:
+    engine = load_engine("tesseract", model(weights))
+    with Image.open(BUNDLE / "samples" / "paragraph.png") as sample:
+        image = sample.convert("RGB")
+    for degrees, angle in ((0, 0), (1.5, 1.5), (-1, 359)):
+        slanted = image.rotate(-degrees, Image.Resampling.BICUBIC, fillcolor="white")
+        assert engine.read(slanted, None, (), 60).angle == pytest.approx(angle, abs=0.2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_flat(weights: Path) -> None:
+    engine = load_engine("tesseract", model(weights, backend="tesserocr"))
+    images = [drawing("RGB", "black", "white", text=text).resize((380, 70)) for text in ("one", "two three")]
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def many(count: int) -> None:
+        for number in range(count):
+            engine.read(images[number % 2], None, (), 60)
+
+    many(100)
+    before = resident()
+    many(400)
+    assert resident() - before < 4 << 20
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

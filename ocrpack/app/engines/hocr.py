@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from statistics import fmean
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from . import Box
 
+# By as many degrees the baselines of level text may be off.
+NOT_LEVEL = 0.5
 LINES = {"ocr_line", "ocr_header", "ocr_caption", "ocr_textfloat"}
 
 
@@ -23,6 +26,7 @@ def parse(hocr: str | bytes) -> Page:
     lines: list[Line] = []
     paragraphs: list[str] = []
     turns: Counter[int] = Counter()
+    slopes: list[float] = []
     for paragraph in _of_class(ElementTree.fromstring(hocr), {"ocr_par"}):
         texts: list[str] = []
         for element in _of_class(paragraph, LINES):
@@ -36,11 +40,22 @@ def parse(hocr: str | bytes) -> Page:
             confidence = round(fmean(confidences), 4) if confidences else None
             lines.append(Line(text, bbox, corners(bbox, turn), confidence, words))
             turns[turn] += len(text)
+            slopes += _slope(element, turn)
             texts.append(text)
         if texts:
             paragraphs.append("\n".join(texts))
     angle = turns.most_common(1)[0][0] * 90.0 if turns else 0.0
+    if angle == 0 and slopes:
+        slant = round(math.degrees(math.atan(median(slopes))), 1)
+        angle = slant % 360 if abs(slant) >= NOT_LEVEL else 0.0
     return Page("\n\n".join(paragraphs), angle, tuple(lines))
+
+
+def _slope(line: ElementTree.Element, turn: int) -> list[float]:
+    """Return how steeply a line that is not turned goes down, where it is long enough to tell."""
+    left, top, right, bottom = _bbox(line)
+    found = re.search(r"baseline (-?[\d.]+)", line.get("title", ""))
+    return [float(found[1])] if found and turn == 0 and right - left > 4 * (bottom - top) else []
 
 
 def _of_class(root: ElementTree.Element, names: set[str]) -> Iterator[ElementTree.Element]:
@@ -69,10 +84,11 @@ def _quarter_turns(line: ElementTree.Element) -> int:
     """Return how often a line is turned clockwise.
 
     hOCR's textangle counts the other way. Without orientation detection Tesseract writes none for a column of turned
-    text, which it reads downwards; the line then has no baseline either, and stands higher than it is wide.
+    text, which it reads downwards; the line then has no baseline that fits, and stands higher than it is wide.
     """
     title = line.get("title", "")
     if turned := re.search(r"textangle (-?\d+)", title):
         return round(-int(turned[1]) / 90) % 4
     left, top, right, bottom = _bbox(line)
-    return 1 if "baseline" not in title and bottom - top > right - left else 0
+    upright = "baseline" in title and bottom - top < 2 * (right - left)
+    return 1 if not upright and bottom - top > right - left else 0
