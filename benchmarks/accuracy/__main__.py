@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 DOCUMENT = REPOSITORY / "docs" / "accuracy.md"
 DATA = REPOSITORY.parent / "shared" / "data"
 SECONDS = 300.0
+EFFORTS = ("none", *preprocess.EFFORTS)
 
 # Truths type straight quotes and short dashes where print has others.
 PLAIN = str.maketrans("\u2018\u2019\u201c\u201d\u2014\u2013\u2010`\u00b4", "''\"\"---''")
@@ -97,22 +98,23 @@ class Readings:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: dict[tuple[bytes, str], tuple[str, float]] = {}
+        self._known: dict[tuple[bytes, str, tuple[str, ...]], tuple[str, float]] = {}
 
-    def score(self, chosen: Set, steps: str | tuple[str, ...]) -> Score:
+    def score(self, chosen: Set, effort: str, steps: tuple[str, ...] = preprocess.STEPS) -> Score:
         """Return the error rates over a set."""
-        results = [(*self._text(case, str(steps), steps), case) for case in chosen.cases]
+        results = [(*self._text(case, effort, steps), case) for case in chosen.cases]
         pairs = [(chosen.normal(case.text), chosen.normal(text)) for text, _, case in results]
         each = tuple(jiwer.cer(*pair) for pair in pairs)
         return Score(fmean(each), fmean(jiwer.wer(*pair) for pair in pairs), fmean(s for _, s, _ in results), each)
 
-    def _text(self, case: Case, key: str, steps: str | tuple[str, ...]) -> tuple[str, float]:
-        if (case.data, key) not in self._known:
+    def _text(self, case: Case, effort: str, steps: tuple[str, ...]) -> tuple[str, float]:
+        key = (case.data, effort, steps)
+        if key not in self._known:
             picture = imaging.load(io.BytesIO(case.data))
             begin = time.process_time()
-            page, _ = preprocess.read(self._engine, picture.image, picture.dpi, (), SECONDS, steps)
-            self._known[case.data, key] = page.text, time.process_time() - begin
-        return self._known[case.data, key]
+            page, _ = preprocess.read(self._engine, picture.image, picture.dpi, (), SECONDS, effort, steps)
+            self._known[key] = page.text, time.process_time() - begin
+        return self._known[key]
 
 
 def main() -> None:
@@ -135,20 +137,20 @@ def main() -> None:
                     continue
                 readings[one.language] = Readings(engine)
             reader = readings[one.language]
-            bare, auto = reader.score(one, "none"), reader.score(one, "auto")
-            overview += [_row(name, one, "none", bare, bare), _row(name, one, "auto", auto, bare)]
-            print(overview[-2], overview[-1], sep="\n", file=sys.stderr)
+            scores = {effort: reader.score(one, effort) for effort in EFFORTS}
+            overview += [_row(name, one, effort, score, scores["none"]) for effort, score in scores.items()]
+            print(*overview[-len(EFFORTS) :], sep="\n", file=sys.stderr)
             if one.name == "drawn":
-                kinds += _kinds(name, one, bare, auto)
+                kinds += _kinds(name, one, tuple(scores.values()))
             if name == chosen.steps and (one.normal is spaced) == (one.name != "receipts"):
-                steps += list(_ablation(name, one, reader, auto))
+                steps += list(_ablation(name, one, reader, scores["best"]))
     if not overview:
         raise SystemExit("no engine is installed: make setup")
     _write(
         "sets",
         f"{machine()}.\n\n{_table('set', 'preprocess', 'CER', 'WER', 'CER even, odd', 's/image', rows=overview)}",
     )
-    _write("drawn", _table("kind", "CER none", "CER auto", rows=kinds))
+    _write("drawn", _table("kind", *(f"CER {effort}" for effort in EFFORTS), rows=kinds))
     if steps:
         _write("steps", _table("set", "without", "CER", "WER", "s/image", rows=steps))
 
@@ -166,20 +168,20 @@ def _row(engine: str, one: Set, steps: str, score: Score, bare: Score) -> str:
     )
 
 
-def _kinds(engine: str, one: Set, bare: Score, auto: Score) -> Iterator[str]:
+def _kinds(engine: str, one: Set, scores: tuple[Score, ...]) -> Iterator[str]:
     for kind in dict.fromkeys(case.kind for case in one.cases):
         rates = [
             fmean(rate for case, rate in zip(one.cases, score.each, strict=True) if case.kind == kind)
-            for score in (bare, auto)
+            for score in scores
         ]
-        yield f"| {engine} | {kind} | {rates[0]:.3f} | {rates[1]:.3f} |"
+        yield f"| {engine} | {kind} | {' | '.join(f'{rate:.3f}' for rate in rates)} |"
 
 
-def _ablation(engine: str, one: Set, reader: Readings, auto: Score) -> Iterator[str]:
+def _ablation(engine: str, one: Set, reader: Readings, best: Score) -> Iterator[str]:
     label = f"{engine} | {one.name}, {one.language}"
-    yield f"| {label} | nothing | {auto.cer:.4f} | {auto.wer:.4f} | {auto.seconds:.2f} |"
+    yield f"| {label} | nothing | {best.cer:.4f} | {best.wer:.4f} | {best.seconds:.2f} |"
     for left_out in preprocess.STEPS:
-        score = reader.score(one, tuple(step for step in preprocess.STEPS if step != left_out))
+        score = reader.score(one, "best", tuple(step for step in preprocess.STEPS if step != left_out))
         yield f"| {label} | {left_out} | {score.cer:.4f} | {score.wer:.4f} | {score.seconds:.2f} |"
 
 

@@ -118,7 +118,7 @@ def _recognise(engine: Engine, picture: Picture, task: dict[str, Any], seconds: 
         if seconds <= 0:
             raise TimeoutError
         return preprocess.read(
-            engine, picture.image, picture.dpi, tuple(task["languages"]), seconds, steps=task["preprocess"]
+            engine, picture.image, picture.dpi, tuple(task["languages"]), seconds, task["preprocess"]
         )
     except RefusedError as error:
         title, detail = "The engine refuses the image", f"{engine.name} says: {error}"

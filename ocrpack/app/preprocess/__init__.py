@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 STEPS = ("reduce", "straighten", "turn", "rescale", "level")
 
-# Pages are doubted whose characters have less confidence than SURE in the mean, of whose ink more than LEFT_OVER lies
-# outside all words, or whose text slants by TILTED degrees, from where on Tesseract takes its lines for columns.
-SURE = 0.9
-LEFT_OVER = 0.12
+# Text that slants by so many degrees is read again; from there on Tesseract takes its lines for columns.
 TILTED = 2.5
 
 # Upside-down pages come out of Tesseract with a mean confidence of about 0.35, poor but upright receipts with over 0.6.
@@ -47,8 +44,32 @@ SLANTED = 0.5
 HUGE_PIXELS = 16_000_000
 STROKE = 5.0
 
-# The sizes of second and third readings, for text lower than LARGE pixels and for larger text.
-SIZES, SIZES_OF_LARGE, LARGE = (1.5, 0.75), (0.75, 0.5), 40
+# Text of words higher than LARGE pixels is read at other sizes than smaller text.
+SIZES_OF_LARGE, LARGE = (0.75, 0.5), 40
+ENLARGED = 1.5
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Say when a page is read again, and how often.
+
+    That is where its characters have less confidence than `sure` in the mean, or more than `left_over` of its ink lies
+    outside all words, if what was read has at least the confidence `trusted`. `sizes` are those of further readings.
+    Strokes up to `fine` pixels are enlarged at once.
+    """
+
+    sure: float
+    left_over: float
+    trusted: float
+    sizes: tuple[float, ...]
+    fine: float
+
+
+EFFORTS = {
+    "auto": Effort(sure=0.72, left_over=0.35, trusted=0.8, sizes=(0.75,), fine=2.05),
+    "best": Effort(sure=0.9, left_over=0.12, trusted=0, sizes=(1.5, 0.75), fine=0),
+}
+"""auto takes no longer than the engine alone takes on colours; best reads up to four times."""
 
 
 def read(
@@ -57,29 +78,30 @@ def read(
     dpi: int | None,
     languages: tuple[str, ...],
     seconds: float,
-    steps: str | Collection[str] = "auto",
+    effort: str = "auto",
+    steps: Collection[str] = STEPS,
 ) -> tuple[Page, list[str]]:
     """Return the text of an upright RGB image, in its pixels, and what is worth a warning.
 
-    `steps` is auto (all of them), none (the engine alone), or some of STEPS.
+    `effort` is none (the engine alone) or one of EFFORTS; `steps` are those of STEPS that may be taken.
 
     Raises:
         RefusedError: the engine cannot take this image.
         TimeoutError: the first reading took longer than `seconds`; later ones only end with a warning.
     """
-    if steps == "none":
+    if effort == "none":
         return engine.read(image, dpi, languages, seconds), []
-    chosen = STEPS if steps == "auto" else steps
-    reading = _Reading(engine, languages, time.monotonic() + seconds)
-    whole = _reduced(Frame(image)) if "reduce" in chosen else Frame(image)
-    first = reading.read(whole, dpi and round(dpi * whole.image.width / image.width))
+    reading = _Reading(engine, languages, time.monotonic() + seconds, EFFORTS[effort], steps)
+    whole = _reduced(Frame(image)) if "reduce" in steps else Frame(image)
+    view = _first_view(reading, Frame(whole.image))
+    first = view.outward(reading.read(view, dpi and round(dpi * view.image.width / image.width)), whole.image.size)
     if certainty(first) is None:
         return whole.outward(first, image.size), []
     marks = measure.Ink(whole.image)
-    if not marks or not (_tilt(first) >= TILTED or _doubtful(first, marks)):
+    if not marks or not (_tilt(first) >= TILTED or reading.doubts(first, marks)):
         return whole.outward(first, image.size), []
     try:
-        base, page = _read_carefully(reading, Frame(whole.image), first, marks, chosen)
+        base, page = _read_carefully(reading, Frame(whole.image), first, marks)
         notes = []
     except (TimeoutError, RefusedError):
         base, page = Frame(whole.image), first
@@ -87,11 +109,9 @@ def read(
     return whole.outward(base.outward(page, whole.image.size), image.size), notes
 
 
-def _read_carefully(
-    reading: _Reading, whole: Frame, first: Page, marks: measure.Ink, steps: Collection[str]
-) -> tuple[Frame, Page]:
+def _read_carefully(reading: _Reading, whole: Frame, first: Page, marks: measure.Ink) -> tuple[Frame, Page]:
     """Return what several readings agree on, and the frame that it is in."""
-    base, page = whole, first
+    base, page, steps = whole, first, reading.steps
     readable = (certainty(first) or 0) >= JUNK
     if "straighten" in steps:
         slant = marks.skew(upright=readable and 45 <= (first.angle + 90) % 180 <= 135)
@@ -103,12 +123,12 @@ def _read_carefully(
     if "turn" in steps and not readable and (certainty(page) or 0) < JUNK:
         base, page = _turned(reading, base, page)
     pages = [page]
-    for view in _views(base, page, steps):
-        if not _doubtful(base.outward(page, whole.image.size), marks):
+    for view in _views(reading, base, page):
+        if not reading.doubts(base.outward(page, whole.image.size), marks):
             break
         pages.append(view.outward(reading.read(view), base.image.size))
         page = vote(pages)
-    if "level" in steps and marks.unread(base.outward(page, whole.image.size)) > LEFT_OVER:
+    if "level" in steps and reading.missed(base.outward(page, whole.image.size), marks):
         levelled = Frame(measure.level(base.image, measure.height(page) or LARGE))
         found = vote([*pages, reading.read(levelled)])
         # What no light makes readable, as barcodes and pictures, would only come out as junk.
@@ -131,12 +151,27 @@ def _turned(reading: _Reading, base: Frame, page: Page) -> tuple[Frame, Page]:
     return best
 
 
-def _views(base: Frame, page: Page, steps: Collection[str]) -> Iterator[Frame]:
-    """Yield the base frame at other sizes; what is enlarged is smoothed, so that worn strokes close."""
-    if "rescale" in steps:
-        for size in SIZES if measure.height(page) < LARGE else SIZES_OF_LARGE:
-            view = Frame(base.image).scaled(size)
-            yield view.changed(lambda image: image.filter(ImageFilter.GaussianBlur(1))) if size > 1 else view
+def _first_view(reading: _Reading, whole: Frame) -> Frame:
+    """Return the frame as it is, or enlarged where its strokes are too fine to be read well."""
+    width, height = whole.image.size
+    room = width * height * ENLARGED**2 <= HUGE_PIXELS
+    if "rescale" in reading.steps and room and 0 < measure.stroke(whole.image) <= reading.effort.fine:
+        reading.views_left -= 1
+        return _resized(whole, ENLARGED)
+    return whole
+
+
+def _views(reading: _Reading, base: Frame, page: Page) -> Iterator[Frame]:
+    """Yield the base frame at other sizes."""
+    sizes = reading.effort.sizes if measure.height(page) < LARGE else SIZES_OF_LARGE
+    for size in sizes[: reading.views_left] if "rescale" in reading.steps else ():
+        yield _resized(Frame(base.image), size)
+
+
+def _resized(frame: Frame, size: float) -> Frame:
+    """Return the frame at another size; what is enlarged is smoothed, so that worn strokes close."""
+    view = frame.changed(lambda image: image.convert("L")).scaled(size)
+    return view.changed(lambda image: image.filter(ImageFilter.GaussianBlur(1))) if size > 1 else view
 
 
 def _reduced(frame: Frame) -> Frame:
@@ -146,10 +181,6 @@ def _reduced(frame: Frame) -> Frame:
         return frame
     stroke = measure.stroke(frame.image)
     return frame.scaled(max(STROKE / stroke, (HUGE_PIXELS / (width * height)) ** 0.5)) if stroke > STROKE else frame
-
-
-def _doubtful(page: Page, marks: measure.Ink) -> bool:
-    return (certainty(page) or 0) < SURE or marks.unread(page) > LEFT_OVER
 
 
 def _tilt(page: Page) -> float:
@@ -168,6 +199,20 @@ class _Reading:
     engine: Engine
     languages: tuple[str, ...]
     deadline: float
+    effort: Effort
+    steps: Collection[str]
+
+    def __post_init__(self) -> None:
+        self.views_left = len(self.effort.sizes)
+
+    def doubts(self, page: Page, marks: measure.Ink) -> bool:
+        """Tell whether a page is worth another reading."""
+        return (certainty(page) or 0) < self.effort.sure or self.missed(page, marks)
+
+    def missed(self, page: Page, marks: measure.Ink) -> bool:
+        """Tell whether there seems to be text that was not read."""
+        trusted = (certainty(page) or 0) >= self.effort.trusted
+        return trusted and marks.unread(page) > self.effort.left_over
 
     def read(self, frame: Frame, dpi: int | None = None) -> Page:
         remaining = self.deadline - time.monotonic()
