@@ -52,15 +52,15 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
 
     @app.post("/v1/convert/file")
     def docling_convert() -> ResponseReturnValue:
-        wanted = _wanted()
         with service.seats.seat():
+            wanted = _wanted()
             answer = foreign.read(service, metrics, intake.uploaded(_FIELD), _options(service))
         return _result(answer, wanted)
 
     @app.post("/v1/convert/file/async")
     def docling_begin() -> ResponseReturnValue:
-        wanted = _wanted()
         with service.seats.seat():
+            wanted = _wanted()
             job = service.runner.add(intake.uploaded(_FIELD), _options(service))
         return jsonify(_task(".".join([job.id, *wanted]), job)), _NOT_KEPT
 
