@@ -90,7 +90,8 @@ def test_tokens_are_told_of_where_they_are_needed(
     for path, item in guarded["paths"].items():
         for method, operation in item.items():
             if method != "parameters":
-                refused = client.open(path.replace("{", "").replace("}", ""), method=method).status_code == 401
+                with client.open(path.replace("{", "").replace("}", ""), method=method) as answer:
+                    refused = answer.status_code == 401
                 assert refused == (operation.get("security") != []), (path, method)
                 assert refused == ("401" in operation["responses"]), (path, method)
                 for sample in operation.get("x-codeSamples", []):

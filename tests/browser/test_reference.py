@@ -40,7 +40,7 @@ def test_it_asks_for_its_own_files_alone_and_can_be_walked(open_page: Callable[.
     assert asked
     assert all(url.startswith(address) for url in asked)
     assert f"OCR={address.rstrip('/')}" in page.inner_text("main")
-    page.click("nav >> text=/ocr/preview")
+    page.click("nav a[href='#preview']")
     assert page.url.endswith("#preview")
     assert page.locator("#preview").is_visible()
     page.click("#preview summary >> text=Answers")
