@@ -74,11 +74,20 @@ demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
 
 .PHONY: test
 test: $(VENV)/.dev $(VENV)/.units ## the default tests
-	@$(PYTEST) -m 'not slow and not browser and not faults and not chaos'
+	@$(PYTEST) -m 'not slow and not browser and not clients and not faults and not chaos'
 
 .PHONY: test-browser
 test-browser: $(VENV)/.browser ## the page in a real Chromium
 	@$(PYTEST) -m browser
+
+$(VENV)/clients/.done: $(VENV)/.dev
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/clients
+	@$(BIN)/uv pip install --quiet --python $(VENV)/clients/bin/python --group clients --editable .
+	@touch $@
+
+.PHONY: test-clients
+test-clients: $(VENV)/clients/.done ## other people's programs talk to the app: Mistral's client, LiteLLM, LightRAG, Schemathesis
+	@$(VENV)/clients/bin/python -m pytest -m clients tests/app
 
 .PHONY: test-slow
 test-slow: $(VENV)/.dev ## what takes minutes: large archives, the demo in a fresh clone
@@ -116,7 +125,7 @@ chaos: $(VENV)/.dev ## kill processes at random for CHAOS_SECONDS, with CHAOS_SE
 .PHONY: coverage
 coverage: $(VENV)/.dev $(VENV)/.units ## the default tests, with the lines that they reach
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser and not faults and not chaos' || true
+	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser and not clients and not faults and not chaos' || true
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered
 
 .PHONY: lint

@@ -4,7 +4,8 @@ This folder ships inside every bundle that uses it, next to `ocrpack/__init__.py
 imports the standard library, Flask, Pillow and a few small libraries, and nothing else. Read it in this order: `server`
 (how the parts come together), `api` (the routes) with `intake`, `reader` (a request's way), `pool` and `worker` (the
 processes that read), `documents`, `imaging`, `preprocess`, `engines`, `outputs`; then `jobs`, `access`, `metrics`,
-`page`, `problem` and `settings`.
+`page`, `problem` and `settings`; `foreign` with `mistral` and `docling` (what clients of other services ask), and
+`openapi` (the API's description).
 """
 
 from typing import Any

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from .settings import Settings
 
-_FOR_ALL = ("index", "static", "example", "healthz", "readyz", "openapi", "reference")
+_FOR_ALL = ("index", "static", "example", "healthz", "health", "readyz", "openapi", "reference")
 """Endpoints that need no token: they show nothing of what anybody sent."""
 _UNCOUNTED = (*_FOR_ALL, "metrics", "version")
+_SENT_HEADERS = "Authorization, Content-Type, X-Api-Key, X-Request-Id"
 _LARGEST_TABLE = 10_000
 
 
@@ -56,7 +57,9 @@ def install(app: Flask, settings: Settings) -> None:
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-                response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, X-Request-Id"
+                response.headers["Access-Control-Allow-Headers"] = (
+                    "Authorization, Content-Type, X-Api-Key, X-Request-Id"
+                )
                 response.headers["Access-Control-Max-Age"] = "600"
         return response
 
@@ -76,6 +79,8 @@ def read_tokens(name: str) -> list[str]:
 def _authorised(tokens: list[bytes]) -> int:
     """Return the number of the token that came with the request; every one is compared, in constant time."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if not given:  # docling-serve's clients send their key so
+        scheme, given = "bearer", request.headers.get("X-Api-Key", "")
     sent = given.strip().encode("latin-1", "replace")  # WSGI hands bytes over as if they were latin-1 (PEP 3333)
     found = [hmac.compare_digest(sent, token) for token in tokens]
     if scheme.lower() != "bearer" or True not in found:

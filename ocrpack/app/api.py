@@ -6,7 +6,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 
 from . import intake
 from .jobs import Job
@@ -35,8 +35,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
             found = service.read(intake.uploads(service.fetch), options)
         if isinstance(found, Job):
             return _accepted(found)
-        metrics.read(found)
-        _log(app, service, found)
+        note(service, metrics, found)
         return output(service.answer(found, g.request_id, options), found, options)
 
     @app.post("/ocr/jobs")
@@ -56,7 +55,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
     @app.get("/ocr/jobs/<job>/result")
     def job_result(job: str) -> ResponseReturnValue:
         answer, rendered = service.jobs.result(job)
-        wanted = request.args.get("output") or service.jobs.get(job).options.output
+        wanted = request.args.get("output", service.jobs.get(job).options.output)
         _known(wanted)
         if wanted != "pdf":
             return _rendered(wanted, render(wanted, answer))
@@ -80,8 +79,11 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         if wanted == "pdf":
             detail = "A PDF needs the pictures: send the document to POST /ocr?output=pdf."
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", "There are no pictures", detail)
+        answer = intake.document().get("answer")
         try:
-            return _rendered(wanted, render(wanted, intake.document()["answer"]))
+            if not isinstance(answer, dict):
+                raise TypeError
+            return _rendered(wanted, render(wanted, answer))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             detail = "The body has to hold, as `answer`, what POST /ocr answered."
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-answer", "That is no answer", detail) from error
@@ -119,23 +121,22 @@ def _accepted(job: Job) -> ResponseReturnValue:
 
 def _known(name: str) -> None:
     if name not in FORMATS:
-        detail = f"`output` is not understood. It may be: {', '.join(FORMATS)}."
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", "There is no such format", detail, option="output")
+        raise intake.bad_option("output", f"It may be: {', '.join(FORMATS)}.")
 
 
 def _number(name: str, default: int, known: range) -> int:
     text = request.args.get(name, str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) in known):
-        detail = f"`{name}` has to be a number from {known[0]} to {known[-1]}."
-        title = "An option has no meaning here"
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", title, detail, option=name)
+        raise intake.bad_option(name, f"It has to be a number from {known[0]} to {known[-1]}.")
     return int(text)
 
 
-def _log(app: Flask, service: Service, reading: Reading) -> None:
+def note(service: Service, metrics: Metrics, reading: Reading) -> None:
+    """Count what was read, for the figures and the log; its text is logged where the descriptor says so."""
+    metrics.read(reading)
     g.pages = len(reading.pages)
     if service.settings.log_text:
-        app.logger.info("text id=%s %r", g.request_id, reading.text)
+        current_app.logger.info("text id=%s %r", g.request_id, reading.text)
 
 
 def log_requests(app: Flask) -> None:

@@ -44,6 +44,7 @@ def options(languages: tuple[str, ...]) -> Options:
         Problem: an option has no meaning (422).
     """
     given: dict[str, Any] = dict(request.args)
+    parsed(given, languages)  # what the body says counts, and yet no option without a meaning passes in silence
     if request.mimetype == "multipart/form-data":
         given |= dict(request.form)
     elif request.is_json:
@@ -61,44 +62,44 @@ def parsed(given: Mapping[str, Any], languages: tuple[str, ...]) -> Options:
     output = _one_of("output", given.get("output", "json"), FORMATS)
     preprocess = _one_of("preprocess", given.get("preprocess", "auto"), _PREPROCESS)
     pages = given.get("pages")
-    if pages is not None and not isinstance(pages, str | int):
-        raise _bad_option("pages", 'Write it as "1-3,5".')
+    if pages is not None and (not isinstance(pages, str | int) or isinstance(pages, bool)):
+        raise bad_option("pages", 'Write it as "1-3,5".')
     return Options(
         output,
         tuple(_languages(given.get("languages"), languages)),
         _region(given.get("region")),
         preprocess,
-        str(pages) if pages else None,
+        None if pages in (None, "") else str(pages),
     )
 
 
 def _one_of(name: str, value: Any, known: Iterable[str]) -> str:
     if value not in tuple(known):
-        raise _bad_option(name, f"It may be: {', '.join(known)}.")
+        raise bad_option(name, f"It may be: {', '.join(known)}.")
     return str(value)
 
 
 def _languages(value: Any, known: tuple[str, ...]) -> list[str]:
-    wanted = re.split(r"[+,\s]+", value.strip()) if isinstance(value, str) and value.strip() else value or []
+    wanted = re.findall(r"[^+,\s]+", value) if isinstance(value, str) else [] if value is None else value
     if not isinstance(wanted, list) or not all(isinstance(one, str) and one in known for one in wanted):
-        raise _bad_option("languages", f"The model reads: {', '.join(known) or 'no language by name'}.")
+        raise bad_option("languages", f"The model reads: {', '.join(known) or 'no language by name'}.")
     return list(dict.fromkeys(wanted))
 
 
 def _region(value: Any) -> tuple[int, int, int, int] | None:
     if value is None or value == "":
         return None
-    parts = value.split(",") if isinstance(value, str) else value
-    try:
-        left, top, right, bottom = (int(part) for part in parts)
-    except (TypeError, ValueError, OverflowError):
-        left = top = right = bottom = 0
-    if not (0 <= left < right < 2**31 and 0 <= top < bottom < 2**31):
-        raise _bad_option("region", "Write it as x1,y1,x2,y2: pixels of the upright image, from its top left.")
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    texts = [str(part).strip() for part in parts if isinstance(part, str | int) and not isinstance(part, bool)]
+    good = len(texts) == len(parts) == 4 and all(re.fullmatch(r"[0-9]{1,10}", text) for text in texts)
+    left, top, right, bottom = map(int, texts) if good else (0, 0, 0, 0)
+    if not (left < right < 2**31 and top < bottom < 2**31):
+        raise bad_option("region", "Write it as x1,y1,x2,y2: pixels of the upright image, from its top left.")
     return left, top, right, bottom
 
 
-def _bad_option(name: str, advice: str) -> Problem:
+def bad_option(name: str, advice: str) -> Problem:
+    """Return the problem of an option whose value means nothing here."""
     title = "An option has no meaning here"
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", title, f"`{name}` is not understood. {advice}", option=name
@@ -112,22 +113,30 @@ def uploads(fetch: Fetch | None) -> list[Upload]:
         Problem: there is none, or it cannot be had.
     """
     if request.mimetype == "multipart/form-data":
-        files = [file for name in _FIELDS for file in request.files.getlist(name)]
-        if not files:
-            there = ", ".join([*request.files, *request.form]) or "no field at all"
-            raise no_image(f"The form has no file field named `image` (it has: {there}). {HOW_TO_SEND}")
-        return [Upload(file.filename or None, Held.same_as(file.stream)) for file in files]
+        return uploaded(*_FIELDS)
     if request.is_json:
         return [_from_json(document(), fetch)]
     if request.mimetype.startswith("image/") or request.mimetype in ("application/octet-stream", "application/pdf"):
         return [Upload(None, body())]
-    sent = request.mimetype or "no content type"
-    raise Problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "unsupported-body",
-        "The request holds no image",
-        f"The request came with {sent}. {HOW_TO_SEND}",
-    )
+    raise unsupported(HOW_TO_SEND)
+
+
+def uploaded(*names: str) -> list[Upload]:
+    """Return the documents in the file fields of these names.
+
+    Raises:
+        Problem: there is none, or the request is no multipart form.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise unsupported(f"Send a multipart form with the file field `{names[0]}`.")
+    for name in names:
+        if name in request.form:
+            raise no_image(f"The field `{name}` holds text and no file: with curl, write -F {name}=@page.png.")
+    files = [file for name in names for file in request.files.getlist(name)]
+    if not files:
+        there = ", ".join(filter(None, [*request.files, *request.form])) or "no field at all"
+        raise no_image(f"The form has no file field named `{names[0]}` (it has: {there}).")
+    return [Upload(file.filename or None, Held.same_as(file.stream)) for file in files]
 
 
 def body() -> Held:
@@ -172,6 +181,13 @@ def from_address(address: str, name: str, fetch: Fetch | None) -> Held:
     return fetch(address)
 
 
+def unsupported(advice: str) -> Problem:
+    """Return the problem of a request whose content type is not one of those that its route takes."""
+    sent = request.mimetype or "no content type"
+    title, detail = "The request holds no image", f"The request came with {sent}. {advice}"
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", title, detail)
+
+
 def no_image(detail: str) -> Problem:
     """Return the problem of a request without a document."""
     return Problem(HTTPStatus.BAD_REQUEST, "no-image", "The request holds no image", detail)
@@ -181,8 +197,10 @@ def document() -> dict[str, Any]:
     """Return the JSON object that the current request holds.
 
     Raises:
-        Problem: it holds none (400).
+        Problem: it holds none (400, or 415 by its content type).
     """
+    if not request.is_json:
+        raise unsupported("Send JSON, as application/json.")
     if "document" not in request.environ:
         text = request.get_data()
         if request.content_length is None:
@@ -199,9 +217,9 @@ def document() -> dict[str, Any]:
 
 
 def _from_json(values: dict[str, Any], fetch: Fetch | None) -> Upload:
-    text, address = values.get("image_base64"), values.get("image_url")
-    if isinstance(text, str):
-        return Upload(None, from_base64(text, "image_base64"))
-    if isinstance(address, str):
-        return Upload(None, from_address(address, "image_url", fetch))
+    found = {name: values[name] for name in ("image_base64", "image_url") if values.get(name) is not None}
+    if found and all(isinstance(value, str) for value in found.values()):
+        if "image_base64" in found:
+            return Upload(None, from_base64(found["image_base64"], "image_base64"))
+        return Upload(None, from_address(found["image_url"], "image_url", fetch))
     raise no_image(f"The JSON has no string `image_base64` or `image_url`. {HOW_TO_SEND}")

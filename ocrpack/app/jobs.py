@@ -58,6 +58,11 @@ class Job:
     total: int | None
     problem: dict[str, Any] | None
 
+    @property
+    def over(self) -> bool:
+        """Tell whether it is done, failed or cancelled."""
+        return self.status in _ENDED
+
     def as_dict(self) -> dict[str, Any]:
         """Return the job as the API shows it."""
         shown = {
@@ -214,7 +219,7 @@ class Jobs:
         with self._open() as store:
             row = store.execute("SELECT answer, rendered FROM jobs WHERE id = ?", (job,)).fetchone()
         if row is None or row["answer"] is None:
-            detail = f"The job is {known.status}: there is no result {'any more' if known.status in _ENDED else 'yet'}."
+            detail = f"The job is {known.status}: there is no result {'any more' if known.over else 'yet'}."
             raise Problem(HTTPStatus.CONFLICT, "no-result", "There is no result", detail, job_status=known.status)
         return json.loads(row["answer"]), row["rendered"]
 

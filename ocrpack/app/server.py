@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, g, request
 from werkzeug.serving import make_server
 
-from . import access, api, faults, page, pool
+from . import access, api, docling, faults, mistral, openapi, page, pool
 from .intake import FileRequest
 from .metrics import Metrics
 from .service import Service
@@ -53,6 +53,9 @@ def create_app(folder: Path, engine: Engine | None = None) -> Flask:
     access.install(app, settings)
     page.install(app, settings)
     api.install(app, service, metrics)
+    mistral.install(app, service, metrics)
+    docling.install(app, service, metrics)
+    openapi.install(app, service)
     api.log_requests(app)
     service.runner.begin()
     return app

@@ -35,6 +35,12 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_jobs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no app that a test makes take up the jobs of another test's, which live on in the same process."""
+    monkeypatch.setenv("OCRPACK_DATA", str(tmp_path_factory.mktemp("jobs")))
+
+
 @pytest.fixture(scope="session")
 def language_data() -> Path:
     for folder in TESSDATA:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
 
+NAMELESS_FIELD = b"--x\r\nContent-Disposition: form-data\r\n\r\ntext\r\n--x--\r\n"
 LARGE_FIELD = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + b"A" * 10**6 + b"\r\n--x--\r\n"
 
 
@@ -130,9 +131,10 @@ def test_an_empty_page_is_an_answer_with_a_warning(fake: Callable[..., Flask]) -
     ("how", "status", "words"),
     [
         ({"data": {"picture": (io.BytesIO(b"x"), "a.png")}}, 400, "it has: picture"),
-        ({"data": {"image": "text"}, "content_type": "multipart/form-data"}, 400, "it has: image"),
-        ({"data": LARGE_FIELD, "content_type": "multipart/form-data; boundary=x"}, 400, "it has: image"),
+        ({"data": {"image": "text"}, "content_type": "multipart/form-data"}, 400, "holds text and no file"),
+        ({"data": LARGE_FIELD, "content_type": "multipart/form-data; boundary=x"}, 400, "holds text and no file"),
         ({"data": b"junk", "content_type": "multipart/form-data; boundary=x"}, 400, "no field at all"),
+        ({"data": NAMELESS_FIELD, "content_type": "multipart/form-data; boundary=x"}, 400, "no field at all"),
         ({"data": b"", "content_type": "image/png"}, 400, "no bytes"),
         ({"data": b"{", "content_type": "application/json"}, 400, "not valid JSON"),
         ({"data": b"[" * 100_000, "content_type": "application/json"}, 400, "not valid JSON"),

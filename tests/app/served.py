@@ -1,0 +1,60 @@
+"""An app behind a real socket, for clients that know nothing of Flask, and an engine that reads the same everywhere."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from werkzeug.serving import make_server
+
+from ocrpack.app.engines import Line, Page, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask import Flask
+    from PIL import Image
+
+
+class StandIn:
+    """An engine that reads what the test says."""
+
+    name, backend, version = "stand-in", "none", "1.0"
+    shares_by_fork = True
+
+    def __init__(self, read: Callable[[], Page]) -> None:
+        self._read = read
+
+    def read(self, image: Image.Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
+        return self._read()
+
+    def turn(self, image: Image.Image) -> int | None:
+        return None
+
+
+def page_of(*texts: str) -> Page:
+    """Return a page of one paragraph with these lines, each 40 pixels below the other.
+
+    Nothing is said of how sure it is, so that nobody reads it twice.
+    """
+    lines = []
+    for number, text in enumerate(texts):
+        box = (10, 40 * number, 300, 40 * number + 30)
+        corners = ((10, box[1]), (300, box[1]), (300, box[3]), (10, box[3]))
+        lines.append(Line(text, box, corners, None, (Word(text, box, corners, None),)))
+    return Page("\n".join(texts), 0.0, tuple(lines))
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """Yield the address of `app`, without a slash at its end, while the block lasts."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
