@@ -57,7 +57,7 @@ Region = Annotated[
     str, typer.Option("--region", metavar="X1,Y1,X2,Y2", help="Read that part alone; pixels of the upright image.")
 ]
 Preprocess = Annotated[
-    Literal["auto", "none"] | None,
+    Literal["auto", "best", "none"] | None,
     typer.Option("--preprocess", help="How images are made easier to read.", show_default="the service's"),
 ]
 
