@@ -66,7 +66,7 @@ class Effort:
 
 
 EFFORTS = {
-    "auto": Effort(sure=0.72, left_over=0.35, trusted=0.8, sizes=(0.75,), fine=2.05),
+    "auto": Effort(sure=0.72, left_over=0.12, trusted=0.9, sizes=(0.75,), fine=2.05),
     "best": Effort(sure=0.9, left_over=0.12, trusted=0, sizes=(1.5, 0.75), fine=0),
 }
 """auto takes no longer than the engine alone takes on colours; best reads up to four times."""
@@ -124,7 +124,7 @@ def _read_carefully(reading: _Reading, whole: Frame, first: Page, marks: measure
         base, page = _turned(reading, base, page)
     pages = [page]
     for view in _views(reading, base, page):
-        if not reading.doubts(base.outward(page, whole.image.size), marks):
+        if (certainty(page) or 0) >= reading.effort.sure:
             break
         pages.append(view.outward(reading.read(view), base.image.size))
         page = vote(pages)
