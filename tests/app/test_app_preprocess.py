@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from benchmarks.accuracy.drawings import KINDS, SIZE, TEXTS, drawings, page
 from ocrpack.app import imaging, preprocess
 from ocrpack.app.engines import Engine, Line, Model, Page, Weight, Word, corners, load_engine
+from ocrpack.app.preprocess.ballot import certainty, vote
 from ocrpack.app.preprocess.frame import Frame
 from ocrpack.app.preprocess.measure import Ink, level, stroke
-from ocrpack.app.preprocess.vote import certainty, vote
 
 FACE = "DejaVuSans.ttf"
 

@@ -2,7 +2,7 @@
 
 The engine reads the picture as it is. Where it is sure of what it read, little ink was left unread, and the text is
 level, that is the answer: a clean page costs nothing more. Otherwise the picture is turned, straightened, read at other
-sizes and in other light, and the readings vote (`vote.py`). docs/accuracy.md tells what each step is worth.
+sizes and in other light, and the readings vote (`ballot.py`). docs/accuracy.md tells what each step is worth.
 
 It works for any engine; of one that gives no confidence nothing can be doubted, and its first answer is the answer.
 """
@@ -17,8 +17,8 @@ from PIL import Image, ImageFilter, ImageStat
 
 from ..engines import RefusedError
 from . import measure
+from .ballot import certainty, vote, worth
 from .frame import Frame
-from .vote import certainty, vote, worth
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,8 +34,9 @@ TILTED = 2.5
 JUNK = 0.55
 READABLE = 0.8
 
-# What levelled light adds counts where it is so much more text.
-WORTHWHILE = 1.1
+# What another reading adds has to be so much more text. What no view makes readable, as barcodes and pictures, would
+# only come out as junk; and an engine that reads a page as well as it can is not asked a third time.
+WORTHWHILE = 1.06
 
 # In degrees: less slant than this hinders nobody.
 SLANTED = 0.5
@@ -127,11 +128,14 @@ def _read_carefully(reading: _Reading, whole: Frame, first: Page, marks: measure
         if (certainty(page) or 0) >= reading.effort.sure:
             break
         pages.append(view.outward(reading.read(view), base.image.size))
-        page = vote(pages)
+        voted = vote(pages)
+        if worth(voted.lines) < WORTHWHILE * worth(page.lines):
+            pages.pop()
+            break
+        page = voted
     if "level" in steps and reading.missed(base.outward(page, whole.image.size), marks):
         levelled = Frame(measure.level(base.image, measure.height(page) or LARGE))
         found = vote([*pages, reading.read(levelled)])
-        # What no light makes readable, as barcodes and pictures, would only come out as junk.
         if worth(found.lines) > WORTHWHILE * worth(page.lines):
             page = found
     return base, page
@@ -175,7 +179,7 @@ def _resized(frame: Frame, size: float) -> Frame:
 
 
 def _reduced(frame: Frame) -> Frame:
-    """Return a huge frame as small as its strokes allow; the smallest print in it counts, not the largest."""
+    """Return a huge frame as small as its strokes allow; the print that most of it is in counts."""
     width, height = frame.image.size
     if width * height <= HUGE_PIXELS:
         return frame

@@ -37,7 +37,7 @@ def worth(lines: Iterable[Line]) -> float:
 def vote(pages: Sequence[Page]) -> Page:
     """Return what the readings of one image agree on, in the order of the first.
 
-    A line that one reading alone found stays where its characters are more likely right than wrong.
+    A line that the first reading alone found, or lacks, stays where its characters are more likely right than wrong.
     """
     found = [(reading, line) for reading, page in enumerate(pages) for line in page.lines]
     begins = [begin for page in pages for begin in _paragraph_begins(page)]
@@ -47,7 +47,8 @@ def vote(pages: Sequence[Page]) -> Page:
         for index in group:
             sides.setdefault(found[index][0], []).append(index)
         best = max(sides, key=lambda side: worth(found[index][1] for index in sides[side]))
-        if len(sides) == 1 and worth(found[index][1] for index in sides[best]) <= 0:
+        backed = 0 in sides and len(sides) > 1
+        if not backed and worth(found[index][1] for index in sides[best]) <= 0:
             continue
         rivals = [word for index in group if found[index][0] != best for word in found[index][1].words]
         chosen += [(_best_words(found[index][1], rivals), begins[index]) for index in sides[best]]
