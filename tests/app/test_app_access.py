@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from drawings import drawing, encoded
 from prometheus_client.parser import text_string_to_metric_families
-from test_app_server import FakeEngine, assert_problem
+from test_app_server import FakeEngine, assert_problem, said
 
 from ocrpack.app import create_app
 from ocrpack.app.access import Rate
@@ -141,7 +141,7 @@ def test_the_version_names_the_model_by_its_digest(make_bundle: Callable[..., Pa
 
 
 def test_text_is_logged_where_that_is_asked_for(make_bundle: Callable[..., Path], caplog: Any) -> None:
-    client = create_app(make_bundle(log_text=True), FakeEngine(lambda: Page("all of it", 0.0, ()))).test_client()
+    client = create_app(make_bundle(log_text=True), FakeEngine(lambda: said("all of it"))).test_client()
     with caplog.at_level("INFO"):
         post(client)
     assert "all of it" in caplog.text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from drawings import drawing, encoded
-from test_app_server import FakeEngine, assert_problem
+from test_app_server import FakeEngine, assert_problem, said
 
 from ocrpack.app import create_app
 from ocrpack.app.engines import Page, RefusedError
@@ -41,7 +41,7 @@ class Turns:
     def __call__(self) -> Page:
         assert self._free.acquire(timeout=30)
         self.read += 1
-        return Page(f"page {self.read}", 0.0, ())
+        return said(f"page {self.read}")
 
     def let(self, pages: int) -> None:
         for _ in range(pages):

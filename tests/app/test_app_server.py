@@ -14,7 +14,7 @@ import pytest
 from drawings import TRUTH, drawing, encoded
 
 from ocrpack.app import create_app
-from ocrpack.app.engines import Page, RefusedError
+from ocrpack.app.engines import Line, Page, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 NAMELESS_FIELD = b"--x\r\nContent-Disposition: form-data\r\n\r\ntext\r\n--x--\r\n"
 LARGE_FIELD = b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + b"A" * 10**6 + b"\r\n--x--\r\n"
+
+
+def said(text: str) -> Page:
+    """Return a page of one line that the engine is sure of."""
+    box, corners = (0, 0, 760, 140), ((0, 0), (760, 0), (760, 140), (0, 140))
+    return Page(text, 0.0, (Line(text, box, corners, 1.0, ()),))
 
 
 class FakeEngine:
