@@ -139,7 +139,7 @@ def test_each_file_is_read_once_and_written_once(maker):
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, capture_output=True, text=True)
     read, written = map(int, done.stdout.split())
     assert size <= read < size + (8 << 20)
-    assert size <= written < size + (1 << 20)
+    assert size <= written < size + (2 << 20)  # the tool itself is inside, too
 
 
 def test_an_existing_bundle(maker):
