@@ -86,6 +86,8 @@ class Engine(Protocol):
     """The version of the engine's library."""
     shares_by_fork: bool
     """Whether processes forked after `load` can use the loaded model."""
+    finds_its_scale: bool
+    """Whether it brings text to the size that it reads best; else pages are read at several sizes where that helps."""
 
     def read(self, image: Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
         """Return the text of an upright RGB image, in some of the model's languages (none named: all of them).

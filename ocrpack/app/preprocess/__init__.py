@@ -92,6 +92,8 @@ def read(
     """
     if effort == "none":
         return engine.read(image, dpi, languages, seconds), []
+    if engine.finds_its_scale:
+        steps = [step for step in steps if step != "rescale"]
     reading = _Reading(engine, languages, time.monotonic() + seconds, EFFORTS[effort], steps)
     whole = _reduced(Frame(image)) if "reduce" in steps else Frame(image)
     view = _first_view(reading, Frame(whole.image))
