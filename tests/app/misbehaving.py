@@ -21,7 +21,7 @@ class Misbehaving:
     backend = "python"
     version = "1"
     shares_by_fork = True
-    finds_its_scale = True
+    self_reliant = True
 
     def __init__(self) -> None:
         self.kept: list[bytes] = []

@@ -22,7 +22,7 @@ class StandIn:
 
     name, backend, version = "stand-in", "none", "1.0"
     shares_by_fork = True
-    finds_its_scale = True
+    self_reliant = True
 
     def __init__(self, read: Callable[[], Page]) -> None:
         self._read = read

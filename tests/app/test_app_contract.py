@@ -106,7 +106,7 @@ def test_an_engine_says_what_it_is(engine: Engine, model: Model) -> None:
     assert engine.backend
     assert engine.version[0].isdigit()
     assert isinstance(engine.shares_by_fork, bool)
-    assert isinstance(engine.finds_its_scale, bool)
+    assert isinstance(engine.self_reliant, bool)
 
 
 def test_text_is_read_with_its_places(engine: Engine) -> None:
@@ -274,7 +274,7 @@ ANOTHER = """
 from ocrpack.app.engines import Page
 
 class Deaf:
-    name, backend, version, shares_by_fork, finds_its_scale = "deaf", "none", "0", True, True
+    name, backend, version, shares_by_fork, self_reliant = "deaf", "none", "0", True, True
     def __init__(self, model):
         self.model = model
     def read(self, image, dpi, languages, seconds):

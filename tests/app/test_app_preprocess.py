@@ -43,7 +43,7 @@ class Script:
     backend: str = "script"
     version: str = "1"
     shares_by_fork: bool = True
-    finds_its_scale: bool = False
+    self_reliant: bool = False
 
     def read(self, image: Image.Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
         self.shown.append(image)

@@ -43,7 +43,7 @@ class FakeEngine:
     backend = "none"
     version = "0"
     shares_by_fork = False
-    finds_its_scale = True
+    self_reliant = True
 
     def __init__(self, read: Callable[[], Page] = lambda: Page("", 0.0, ())) -> None:
         self._read = read

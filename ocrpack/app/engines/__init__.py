@@ -86,8 +86,8 @@ class Engine(Protocol):
     """The version of the engine's library."""
     shares_by_fork: bool
     """Whether processes forked after `load` can use the loaded model."""
-    finds_its_scale: bool
-    """Whether it brings text to the size that it reads best; else pages are read at several sizes where that helps."""
+    self_reliant: bool
+    """Whether it copes with turned, slanted, small and faint text by itself, so that preparing pages brings nothing."""
 
     def read(self, image: Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
         """Return the text of an upright RGB image, in some of the model's languages (none named: all of them).

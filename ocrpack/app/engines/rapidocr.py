@@ -118,7 +118,7 @@ class RapidOcr:
     name = "rapidocr"
     backend = "onnxruntime"
     shares_by_fork = THREADS == 1
-    finds_its_scale = True
+    self_reliant = True
     """ONNX Runtime keeps no thread of its own then that a fork would lose."""
 
     def __init__(self, files: dict[str, Path], options: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ class Tesseract:
 
     name = "tesseract"
     shares_by_fork = True
-    finds_its_scale = False
+    self_reliant = False
 
     def __init__(self, make: Callable[[str, int], _Backend], languages: tuple[str, ...], psm: int, osd: bool) -> None:
         """Load the model's languages with `make`, which takes them the way Tesseract wants them."""

@@ -4,7 +4,8 @@ The engine reads the picture as it is. Where it is sure of what it read, little 
 level, that is the answer: a clean page costs nothing more. Otherwise the picture is turned, straightened, read at other
 sizes and in other light, and the readings vote (`ballot.py`). docs/accuracy.md tells what each step is worth.
 
-It works for any engine; of one that gives no confidence nothing can be doubted, and its first answer is the answer.
+It works for any engine. The first answer of one that is self-reliant is the answer, and so is that of one that gives no
+confidence, since nothing in it can be doubted.
 """
 
 from __future__ import annotations
@@ -92,13 +93,11 @@ def read(
     """
     if effort == "none":
         return engine.read(image, dpi, languages, seconds), []
-    if engine.finds_its_scale:
-        steps = [step for step in steps if step != "rescale"]
     reading = _Reading(engine, languages, time.monotonic() + seconds, EFFORTS[effort], steps)
     whole = _reduced(Frame(image)) if "reduce" in steps else Frame(image)
     view = _first_view(reading, Frame(whole.image))
     first = view.outward(reading.read(view, dpi and round(dpi * view.image.width / image.width)), whole.image.size)
-    if certainty(first) is None:
+    if engine.self_reliant or certainty(first) is None:
         return whole.outward(first, image.size), []
     marks = measure.Ink(whole.image)
     if not marks or not (_tilt(first) >= TILTED or reading.doubts(first, marks)):
@@ -160,7 +159,7 @@ def _turned(reading: _Reading, base: Frame, page: Page) -> tuple[Frame, Page]:
 def _first_view(reading: _Reading, whole: Frame) -> Frame:
     """Return the frame as it is, or enlarged where its strokes are too fine to be read well."""
     width, height = whole.image.size
-    room = width * height * ENLARGED**2 <= HUGE_PIXELS
+    room = not reading.engine.self_reliant and width * height * ENLARGED**2 <= HUGE_PIXELS
     if "rescale" in reading.steps and room and 0 < measure.stroke(whole.image) <= reading.effort.fine:
         reading.views_left -= 1
         return _resized(whole, ENLARGED)
