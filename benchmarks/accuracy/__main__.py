@@ -100,6 +100,11 @@ class Readings:
         self._engine = engine
         self._known: dict[tuple[bytes, str, tuple[str, ...]], tuple[str, float]] = {}
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether all efforts are the same to the engine."""
+        return self._engine.self_reliant
+
     def score(self, chosen: Set, effort: str, steps: tuple[str, ...] = preprocess.STEPS) -> Score:
         """Return the error rates over a set."""
         results = [(*self._text(case, effort, steps), case) for case in chosen.cases]
@@ -137,9 +142,10 @@ def main() -> None:
                     continue
                 readings[one.language] = Readings(engine)
             reader = readings[one.language]
-            scores = {effort: reader.score(one, effort) for effort in EFFORTS}
+            efforts = EFFORTS[:1] if reader.reads_once else EFFORTS
+            scores = {effort: reader.score(one, effort) for effort in efforts}
             overview += [_row(name, one, effort, score, scores["none"]) for effort, score in scores.items()]
-            print(*overview[-len(EFFORTS) :], sep="\n", file=sys.stderr)
+            print(*overview[-len(efforts) :], sep="\n", file=sys.stderr)
             if one.name == "drawn":
                 kinds += _kinds(name, one, tuple(scores.values()))
             if name == chosen.steps and (one.normal is spaced) == (one.name != "receipts"):
@@ -174,7 +180,8 @@ def _kinds(engine: str, one: Set, scores: tuple[Score, ...]) -> Iterator[str]:
             fmean(rate for case, rate in zip(one.cases, score.each, strict=True) if case.kind == kind)
             for score in scores
         ]
-        yield f"| {engine} | {kind} | {' | '.join(f'{rate:.3f}' for rate in rates)} |"
+        cells = [f"{rate:.3f}" for rate in rates] + ["as none"] * (len(EFFORTS) - len(rates))
+        yield f"| {engine} | {kind} | {' | '.join(cells)} |"
 
 
 def _ablation(engine: str, one: Set, reader: Readings, best: Score) -> Iterator[str]:
