@@ -40,6 +40,7 @@ _FORMATS = {"md": ("md_content", "md"), "text": ("text_content", "txt"), "json":
 _OTHERS = ("html_content", "doctags_content", "doclang_content")
 _IN_BODY, _ZIP = "inbody", "zip"
 _STATUSES = {"queued": "pending", "running": "started", "done": "success"}
+_MOST_SECONDS = 999_999_999
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -112,8 +113,8 @@ def _parts(task: str) -> tuple[str, list[str]]:
 def _seconds() -> float:
     """Return how long the client wants to wait for a task to end."""
     text = request.args.get("wait", "0")
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-        raise intake.bad_option("wait", "It has to be a number of seconds.")
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) or float(text) > _MOST_SECONDS:
+        raise intake.bad_option("wait", f"It has to be a number of seconds, from 0 to {_MOST_SECONDS}.")
     return min(float(text), _LONGEST_WAIT_S)
 
 

@@ -173,7 +173,8 @@ def test_faults_are_problem_details(
 def test_options_without_a_meaning_are_refused(client: FlaskClient) -> None:
     assert json.loads(send(client, page_range=["a", "b"]).data)["option"] == "page_range"
     assert json.loads(send(client, target_type="s3").data)["option"] == "target_type"
-    assert json.loads(client.get("/v1/status/poll/x?wait=long").data)["option"] == "wait"
+    for wait in ("long", "-1", "nan", "999999999.0000001", "1e10", "1_0"):
+        assert json.loads(client.get(f"/v1/status/poll/x?wait={wait}").data)["option"] == "wait"
     assert client.get("/v1/status/poll/unknown.md").status_code == 404
     assert client.get("/v1/result/unknown.md").status_code == 404
     assert client.post(CONVERT, json={}).status_code == 415
