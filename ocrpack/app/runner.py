@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .pool import Pool
     from .reader import Options, Reading, Upload
     from .settings import Settings
+    from .wire import Reply
 
 _LOG = logging.getLogger("ocrpack.app")
 _POLL_S = 0.5
@@ -118,11 +119,18 @@ class Runner:
         work.begin()
 
     def _attend(self, job: str, work: Work, options: Options, begun: float | None = None) -> None:
-        work.on_page = lambda place, reply: self._jobs.keep_page(job, place, reply, work.progress)
+        work.on_page = lambda place, reply: self._keep_page(job, work, place, reply)
         work.ended = self.wake
         with self._lock:
             self._works[job] = (work, options, begun or time.time())
         self.wake()
+
+    def _keep_page(self, job: str, work: Work, place: tuple[int, int], reply: Reply) -> None:
+        """Keep a page; where that fails, the worst that follows is that it is read again."""
+        try:
+            self._jobs.keep_page(job, place, reply, work.progress)
+        except (OSError, sqlite3.Error) as error:
+            _LOG.error("a page of job %s cannot be kept: %s", job, error)
 
     def _drop(self, job: str) -> None:
         with self._lock:

@@ -247,3 +247,17 @@ def test_jobs_wait_behind_those_who_wait_for_an_answer(app: Callable[..., Flask]
     assert json.loads(client.get(f"/ocr/jobs/{job}").data)["progress"]["done"] == 1
     turns.let(3)
     until(client, job, "done")
+
+
+def test_pages_that_cannot_be_kept_cost_no_engine(app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Jobs, "keep_page", full)
+    turns = Turns()
+    client = app(turns).test_client()
+    job = begin(client, pages=3)
+    turns.let(4)
+    until(client, job, "done")
+    assert len(client.get(f"/ocr/jobs/{job}/result").json["pages"]) == 3
+    assert client.post("/ocr", data=IMAGE, content_type="image/png").status_code == 200
