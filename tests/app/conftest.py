@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import BACKENDS, BUNDLE, PROJECT
+from drawings import BACKENDS, PROJECT
 
 from ocrpack.app import create_app
+from tests.serving import traineddata, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flask.testing import FlaskClient
-
-TESSDATA = [
-    Path(os.environ.get("TESSDATA_PREFIX") or "/nowhere"),
-    *sorted(Path("/usr/share/tesseract-ocr").glob("*/tessdata")),
-    Path("/usr/share/tessdata"),
-    Path("/usr/local/share/tessdata"),
-    Path("/opt/homebrew/share/tessdata"),
-]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,21 +34,15 @@ def own_jobs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def language_data() -> Path:
-    for folder in TESSDATA:
-        if (folder / "eng.traineddata").is_file():
-            return folder / "eng.traineddata"
-    pytest.skip("no eng.traineddata on this machine")
+    return traineddata()
 
 
 @pytest.fixture(scope="session")
-def make_bundle(tmp_path_factory: pytest.TempPathFactory, language_data: Path) -> Callable[..., Path]:
+def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return a maker of unpacked bundles; keyword arguments change the descriptor's `app` part."""
 
     def make(**app: Any) -> Path:
-        folder = tmp_path_factory.mktemp("bundle") / "un dossier nommé d'été"
-        shutil.copytree(BUNDLE, folder)
-        (folder / "weights").mkdir(exist_ok=True)
-        shutil.copy(language_data, folder / "weights" / "eng.traineddata")
+        folder = unpacked(tmp_path_factory.mktemp("bundle") / "un dossier nommé d'été")
         descriptor = json.loads((folder / "descriptor.json").read_text(encoding="utf-8"))
         descriptor["app"] |= app
         (folder / "descriptor.json").write_text(json.dumps(descriptor), encoding="utf-8")

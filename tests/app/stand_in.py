@@ -1,19 +1,14 @@
-"""An app behind a real socket, for clients that know nothing of Flask, and an engine that reads the same everywhere."""
+"""An engine that reads the same everywhere."""
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from werkzeug.serving import make_server
 
 from ocrpack.app.engines import Line, Page, Word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from flask import Flask
     from PIL import Image
 
 
@@ -45,17 +40,3 @@ def page_of(*texts: str) -> Page:
         corners = ((10, box[1]), (300, box[1]), (300, box[3]), (10, box[3]))
         lines.append(Line(text, box, corners, None, (Word(text, box, corners, None),)))
     return Page("\n".join(texts), 0.0, tuple(lines))
-
-
-@contextmanager
-def served(app: Flask) -> Iterator[str]:
-    """Yield the address of `app`, without a slash at its end, while the block lasts."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from drawings import BUNDLE, drawing, encoded
-from served import StandIn, page_of, served
+from stand_in import StandIn, page_of
 
 from ocrpack.app import create_app
+from tests.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,10 +10,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from drawings import PROJECT
-from served import served
 
 from ocrpack.app import create_app
 from ocrpack.app.settings import Limits
+from tests.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrpack.app.cores import usable
+from ocrpack.app import settings
+from ocrpack.app.machine import processors
+from ocrpack.descriptor.model import SPARE_THREADS, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +41,14 @@ def test_quotas_count(tmp_path: Path, eight: None, files: dict[str, str], own: s
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "own").write_text(own)
-    assert usable(tmp_path, tmp_path / "own") == count
+    assert processors(tmp_path, tmp_path / "own") == count
 
 
 def test_without_control_groups_affinity_decides(tmp_path: Path, eight: None) -> None:
-    assert usable(tmp_path, tmp_path / "none") == 8
+    assert processors(tmp_path, tmp_path / "none") == 8
+
+
+def test_the_apps_own_defaults_are_the_descriptors() -> None:
+    """It ships without the descriptor's types, and so has the numbers once more."""
+    assert asdict(settings.Limits()) == Limits().model_dump()
+    assert settings.SPARE_THREADS == SPARE_THREADS

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markupsafe import escape
 from openapi_spec_validator import validate
-from served import StandIn, page_of, served
+from stand_in import StandIn, page_of
 
 from ocrpack.app import create_app
 from ocrpack.app.outputs import FORMATS
+from tests.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable

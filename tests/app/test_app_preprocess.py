@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jiwer
 import pytest
-from conftest import TESSDATA
 from drawings import TRUTH, drawing
 from PIL import Image, ImageDraw
 
@@ -19,17 +18,14 @@ from ocrpack.app.engines import Engine, Line, Model, Page, Weight, Word, corners
 from ocrpack.app.preprocess.ballot import certainty, vote
 from ocrpack.app.preprocess.frame import Frame
 from ocrpack.app.preprocess.measure import Ink, level, stroke
+from tests.serving import traineddata
 
 FACE = "DejaVuSans.ttf"
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    for folder in TESSDATA:
-        if (folder / "eng.traineddata").is_file():
-            weights = (Weight(folder / "eng.traineddata", "language"),)
-            return load_engine("tesseract", Model("m", "1", ("eng",), weights, {}))
-    pytest.skip("no eng.traineddata on this machine")
+    return load_engine("tesseract", Model("m", "1", ("eng",), (Weight(traineddata(), "language"),), {}))
 
 
 @dataclass

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pages import BUNDLE, TOKEN
-from werkzeug.serving import make_server
+from pages import TOKEN
 
 from ocrpack.app import create_app
+from tests.serving import served, traineddata, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,15 +32,8 @@ FLAGS = [
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an unpacked bundle of two languages."""
-    places = [Path("/usr/share/tessdata"), *Path("/usr/share/tesseract-ocr").glob("*/tessdata")]
-    found = [place / "eng.traineddata" for place in places if (place / "eng.traineddata").is_file()]
-    if not found:
-        pytest.skip("no eng.traineddata on this machine")
-    folder = tmp_path_factory.mktemp("page") / "bundle"
-    shutil.copytree(BUNDLE, folder)
-    (folder / "weights").mkdir(exist_ok=True)
-    for language in ("eng", "deu"):
-        shutil.copy(found[0], folder / "weights" / f"{language}.traineddata")
+    folder = unpacked(tmp_path_factory.mktemp("page") / "bundle")
+    shutil.copy(traineddata(), folder / "weights" / "deu.traineddata")
     descriptor = json.loads((folder / "descriptor.json").read_text(encoding="utf-8"))
     model = descriptor["model"]
     model["languages"] = ["eng", "deu"]
@@ -51,26 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def served(app: Callable[..., Any]) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture(scope="session")
 def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OCRPACK_DATA", str(tmp_path_factory.mktemp("data")))
         app = create_app(folder)
     with served(app) as address:
-        yield address
+        yield f"{address}/"
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +64,7 @@ def guarded_address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         patch.setenv("OCRPACK_DATA", str(tmp_path_factory.mktemp("data")))
         app = create_app(locked)
     with served(app) as address:
-        yield address
+        yield f"{address}/"
 
 
 @pytest.fixture(scope="session")

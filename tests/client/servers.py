@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import shutil
 import threading
-from pathlib import Path
 
 import pytest
-from werkzeug.serving import make_server
 
 from ocrpack.app import create_app
 from tests.conftest import REPOSITORY
+from tests.serving import served, unpacked
 
 SAMPLES = REPOSITORY / "bundles" / "tesseract" / "samples"
 
@@ -21,20 +19,11 @@ SAMPLES = REPOSITORY / "bundles" / "tesseract" / "samples"
 @contextlib.contextmanager
 def real_app(folder):
     """Serve the default bundle with real Tesseract, and yield its address."""
-    places = [Path("/usr/share/tessdata"), *Path("/usr/share/tesseract-ocr").glob("*/tessdata")]
-    found = [place / "eng.traineddata" for place in places if (place / "eng.traineddata").is_file()]
-    if not found:
-        pytest.skip("no eng.traineddata on this machine")
-    shutil.copytree(REPOSITORY / "bundles" / "tesseract", folder)
-    (folder / "weights").mkdir(exist_ok=True)
-    shutil.copy(found[0], folder / "weights")
-    server = make_server("127.0.0.1", 0, create_app(folder), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OCRPACK_DATA", str(folder.with_name("jobs")))
+        app = create_app(unpacked(folder))
+    with served(app) as address:
+        yield address
 
 
 def answer(text="HELLO", **more):
