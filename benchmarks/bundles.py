@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.measure import Contender, Row, command, race
+from benchmarks.measure import Contender, Row, command, environment, race
 
 OCRPACK = Path(sys.executable).with_name("ocrpack")
 APP = """def app(environ, start_response):
@@ -157,15 +157,12 @@ def _bentoml(folder: Path, weights: Path) -> Contender | None:
         "        return ''\n"
     )
     (home / "project" / "bentofile.yaml").write_text('service: "service:Large"\ninclude: ["*"]\n')
-    try:
-        command(uv, "venv", "--quiet", "--python", sys.executable, home / "venv")()
-        command(uv, "pip", "install", "--quiet", "--python", home / "venv" / "bin" / "python", "bentoml", "uv")()
-    except RuntimeError as error:
-        print(f"BentoML cannot be installed here: {error}", file=sys.stderr)
+    programs = environment(home / "venv", "bentoml", "uv")
+    if programs is None:
         return None
     path = os.pathsep.join((str(uv.parent), os.environ["PATH"]))
     env = {**os.environ, "PATH": path, "BENTOML_HOME": str(home / "store"), "BENTOML_DO_NOT_TRACK": "True"}
-    run = command(home / "venv" / "bin" / "bentoml", "build", cwd=home / "project", env=env)
+    run = command(programs / "bentoml", "build", cwd=home / "project", env=env)
 
     def clear() -> None:
         shutil.rmtree(home / "store", ignore_errors=True)

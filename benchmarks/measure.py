@@ -6,6 +6,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,18 @@ def command(*words: object, cwd: Path | None = None, env: dict[str, str] | None 
             raise RuntimeError(f"{argv}: {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}")
 
     return run
+
+
+def environment(home: Path, *packages: str) -> Path | None:
+    """Return the programs of a new virtual environment with some packages; None, said on stderr, where it fails."""
+    uv, python = Path(sys.executable).with_name("uv"), home / "bin" / "python"
+    try:
+        command(uv, "venv", "--quiet", "--python", sys.executable, home)()
+        command(uv, "pip", "install", "--quiet", "--python", python, *packages)()
+    except RuntimeError as error:
+        print(f"{packages[0]} cannot be installed here: {error}", file=sys.stderr)
+        return None
+    return python.parent
 
 
 def machine() -> str:

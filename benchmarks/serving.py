@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.measure import Contender, Row, command, race
+from benchmarks.measure import Contender, Row, command, environment, race
 
 REPOSITORY = Path(__file__).parent.parent
 RECEIPTS = REPOSITORY.parent / "shared" / "data" / "receipts"
@@ -225,18 +225,14 @@ def _flask(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def _bento(folder: Path) -> Iterator[str | None]:
     """Serve pytesseract with BentoML, where that can be installed."""
-    uv, home = OCRPACK.with_name("uv"), folder / "bento-serving"
+    home = folder / "bento-serving"
     home.mkdir()
     (home / "service.py").write_text(BENTO)
-    try:
-        command(uv, "venv", "--quiet", "--python", sys.executable, home / "venv")()
-        python = home / "venv" / "bin" / "python"
-        command(uv, "pip", "install", "--quiet", "--python", python, "bentoml", "pytesseract", "pillow")()
-    except RuntimeError as error:
-        print(f"BentoML cannot be installed here: {error}", file=sys.stderr)
+    programs = environment(home / "venv", "bentoml", "pytesseract", "pillow")
+    if programs is None:
         yield None
         return
-    argv = [home / "venv" / "bin" / "bentoml", "serve", "service:Reader", "--port", "8766", "--host", "127.0.0.1"]
+    argv = [programs / "bentoml", "serve", "service:Reader", "--port", "8766", "--host", "127.0.0.1"]
     env = os.environ | {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(home / "store")}
     with _running(argv, "http://127.0.0.1:8766/readyz", cwd=home, env=env):
         yield "http://127.0.0.1:8766/ocr"
