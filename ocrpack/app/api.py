@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .service import Service
 
 _PREVIEW_SIDES = range(16, 4097)
-_NOT_KEPT = {"Cache-Control": "no-store"}
+NOT_KEPT = {"Cache-Control": "no-store"}
+"""Headers of answers that hold what somebody sent."""
 
 
 def install(app: Flask, service: Service, metrics: Metrics) -> None:
@@ -45,17 +46,18 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
 
     @app.get("/ocr/jobs/<job>")
     def show_job(job: str) -> ResponseReturnValue:
-        return jsonify(service.jobs.get(job).as_dict()), _NOT_KEPT
+        return jsonify(service.jobs.get(job).as_dict()), NOT_KEPT
 
     @app.delete("/ocr/jobs/<job>")
     def cancel_job(job: str) -> ResponseReturnValue:
         service.jobs.get(job)
-        return jsonify(service.runner.cancel(job).as_dict()), _NOT_KEPT
+        return jsonify(service.runner.cancel(job).as_dict()), NOT_KEPT
 
     @app.get("/ocr/jobs/<job>/result")
     def job_result(job: str) -> ResponseReturnValue:
-        answer, rendered = service.jobs.result(job)
-        wanted = request.args.get("output", service.jobs.get(job).options.output)
+        known = service.jobs.get(job)
+        answer, rendered = service.jobs.result(known)
+        wanted = request.args.get("output", known.options.output)
         _known(wanted)
         if wanted != "pdf":
             return _rendered(wanted, render(wanted, answer))
@@ -70,7 +72,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         with service.seats.seat():
             (upload, *_) = intake.uploads(None)
             picture = service.preview(upload, page, side)
-        return Response(picture, mimetype="image/jpeg", headers=_NOT_KEPT)
+        return Response(picture, mimetype="image/jpeg", headers=NOT_KEPT)
 
     @app.post("/ocr/render")
     def render_answer() -> ResponseReturnValue:
@@ -100,10 +102,8 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
 
     @app.get("/readyz")
     def readyz() -> ResponseReturnValue:
-        status = service.status
-        return service.state | {
-            "status": status
-        }, HTTPStatus.OK if status == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
+        state = service.state
+        return state, HTTPStatus.OK if state["status"] == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def output(answer: dict[str, Any], reading: Reading, options: Options) -> Response:
@@ -112,7 +112,7 @@ def output(answer: dict[str, Any], reading: Reading, options: Options) -> Respon
 
 
 def _rendered(name: str, content: bytes) -> Response:
-    return Response(content, content_type=FORMATS[name].mimetype, headers=_NOT_KEPT)
+    return Response(content, content_type=FORMATS[name].mimetype, headers=NOT_KEPT)
 
 
 def _accepted(job: Job) -> ResponseReturnValue:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, jsonify, request
 
 from . import foreign, intake
+from .api import NOT_KEPT
 from .problem import Problem
 from .reader import Options
 
@@ -43,7 +44,6 @@ _STATUSES = {"queued": "pending", "running": "started", "done": "success"}
 _MOST_SECONDS = 999_999_999
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
-_NOT_KEPT = {"Cache-Control": "no-store"}
 _NO_END = 10**9
 """docling's usual page range ends at the largest number there is."""
 
@@ -63,16 +63,16 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         with service.seats.seat():
             wanted = _wanted()
             job = service.runner.add(intake.uploaded(_FIELD), _options(service))
-        return jsonify(_task(".".join([job.id, *wanted]), job)), _NOT_KEPT
+        return jsonify(_task(".".join([job.id, *wanted]), job)), NOT_KEPT
 
     @app.get("/v1/status/poll/<task>")
     def docling_poll(task: str) -> ResponseReturnValue:
-        return jsonify(_task(task, _awaited(service, _parts(task)[0], _seconds()))), _NOT_KEPT
+        return jsonify(_task(task, _awaited(service, _parts(task)[0], _seconds()))), NOT_KEPT
 
     @app.get("/v1/result/<task>")
     def docling_result(task: str) -> ResponseReturnValue:
         job, wanted = _parts(task)
-        answer, _ = service.jobs.result(job)
+        answer, _ = service.jobs.result(service.jobs.get(job))
         return _result(answer, wanted)
 
     @app.get("/health")
@@ -150,7 +150,7 @@ def _result(answer: dict[str, Any], wanted: list[str]) -> Response:
     """Return what was read as docling-serve does: one document as JSON, several or on demand an archive."""
     documents = [list(pages) for _, pages in groupby(answer["pages"], _document_of)]
     if _ZIP in wanted or len(documents) > 1:
-        return Response(_archive(documents, wanted), mimetype="application/zip", headers=_NOT_KEPT)
+        return Response(_archive(documents, wanted), mimetype="application/zip", headers=NOT_KEPT)
     (pages,) = documents
     fields: dict[str, Any] = dict.fromkeys([*(field for field, _ in _FORMATS.values()), *_OTHERS])
     fields |= {_FORMATS[name][0]: content for name, content in _contents(pages, wanted).items()}
@@ -162,7 +162,7 @@ def _result(answer: dict[str, Any], wanted: list[str]) -> Response:
         "timings": {},
     }
     response = jsonify(body)
-    response.headers.extend(_NOT_KEPT)
+    response.headers.extend(NOT_KEPT)
     return response
 
 

@@ -25,7 +25,7 @@ from .reader import Options, Upload
 if TYPE_CHECKING:
     from .reader import Known
     from .settings import Limits
-    from .worker import Reply
+    from .wire import Reply
 
 LEASE_S = 10.0
 _SCHEMA = """
@@ -90,7 +90,7 @@ class Jobs:
         self._file = folder / "jobs.sqlite"
         self._limits = limits
         with self._open() as store:
-            store.executescript(_SCHEMA)
+            store.executescript(f"PRAGMA journal_mode = WAL; {_SCHEMA}")
         self._file.chmod(0o600)
 
     def add(self, uploads: Sequence[Upload], options: Options, owner: str | None = None) -> str:
@@ -207,20 +207,19 @@ class Jobs:
             )
             _forget_input(store, job)
 
-    def result(self, job: str) -> tuple[dict[str, Any], bytes | None]:
+    def result(self, job: Job) -> tuple[dict[str, Any], bytes | None]:
         """Return a job's answer, and its rendered output where there is one.
 
         Raises:
-            Problem: there is none (404), or not yet (409), or the job's own.
+            Problem: there is none yet, or none any more (409), or the job's own.
         """
-        known = self.get(job)
-        if known.problem:
-            raise Problem.from_dict(known.problem)
+        if job.problem:
+            raise Problem.from_dict(job.problem)
         with self._open() as store:
-            row = store.execute("SELECT answer, rendered FROM jobs WHERE id = ?", (job,)).fetchone()
+            row = store.execute("SELECT answer, rendered FROM jobs WHERE id = ?", (job.id,)).fetchone()
         if row is None or row["answer"] is None:
-            detail = f"The job is {known.status}: there is no result {'any more' if known.over else 'yet'}."
-            raise Problem(HTTPStatus.CONFLICT, "no-result", "There is no result", detail, job_status=known.status)
+            detail = f"The job is {job.status}: there is no result {'any more' if job.over else 'yet'}."
+            raise Problem(HTTPStatus.CONFLICT, "no-result", "There is no result", detail, job_status=job.status)
         return json.loads(row["answer"]), row["rendered"]
 
     def counts(self) -> dict[str, int]:
@@ -245,7 +244,6 @@ class Jobs:
         """Give a connection with a transaction that ends with the block."""
         with closing(sqlite3.connect(self._file, timeout=30)) as store:
             store.row_factory = sqlite3.Row
-            store.execute("PRAGMA journal_mode = WAL")
             store.execute("PRAGMA synchronous = NORMAL")
             store.execute("PRAGMA secure_delete = ON")
             with store:

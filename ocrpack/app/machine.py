@@ -1,4 +1,4 @@
-"""How many processors this process may use: the machine's, less what affinity and the control group take away."""
+"""What the machine gives: processors, less what affinity and the control group take away, and memory that is held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 _ROOT = Path("/sys/fs/cgroup")
 
 
-def usable(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int:
+def processors(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int:
     """Return the number of processors, 1 at least; a quota of one and a half counts as one.
 
     Quotas are read as the kernel's documents define them: `cpu.max` (cgroup v2), `cpu.cfs_quota_us` (v1).
@@ -16,6 +16,15 @@ def usable(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for folder in _groups(root, own) if (quota := _quota(folder)) is not None]
     return max(1, int(min([allowed, *quotas])))
+
+
+def resident_mb(pid: int | str = "self") -> float:
+    """Return the memory that a process holds now, in MiB; 0 where it is gone, or the platform does not say."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _groups(root: Path, own: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disab
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from .pool import resident_mb
+from .machine import resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +90,9 @@ class Metrics:
             ended.add_metric([cause], pool.ended[cause])
         yield ended
         memory = GaugeMetricFamily("ocr_resident_bytes", "Resident memory of each process.", labels=["process", "pid"])
-        for pid, size in resident_mb([os.getpid(), *pool.pids]).items():
-            memory.add_metric(["web" if pid == os.getpid() else "engine", str(pid)], size * 2**20)
+        for pid in dict.fromkeys([os.getpid(), *pool.pids]):
+            if size := resident_mb(pid):
+                memory.add_metric(["web" if pid == os.getpid() else "engine", str(pid)], size * 2**20)
         yield memory
         jobs = GaugeMetricFamily("ocr_jobs", "Jobs of this deployment, by status.", labels=["status"])
         for status, count in self._jobs.counts().items():

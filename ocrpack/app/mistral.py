@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 
 from . import foreign, intake
+from .api import NOT_KEPT
 from .reader import Options, Upload
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
             "model": service.settings.model.name,
             "document_annotation": None,
             "usage_info": {"pages_processed": len(answer["pages"]), "doc_size_bytes": size},
-        }, {"Cache-Control": "no-store"}
+        }, NOT_KEPT
 
 
 def _upload(document: Any, service: Service) -> Upload:

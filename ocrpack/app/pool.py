@@ -1,7 +1,8 @@
 """The processes that read, as the web process sees them: pages go in by priority, and every page comes back.
 
 A lane is a thread with an engine process of its own. It hands over one page at a time, ends a process that takes too
-long, and replaces one that died, so that whatever an image does costs that image alone.
+long, and replaces one that died, so that whatever an image does costs that image alone. The web process has no use for
+what decodes and reads, and does not import it.
 """
 
 from __future__ import annotations
@@ -21,18 +22,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import wire
-from .problem import Problem
-from .worker import facts, perform, slow_page
+from .problem import Problem, slow_page
 
 if TYPE_CHECKING:
     from .engines import Engine
     from .held import Held
     from .settings import Limits, Settings
-    from .worker import Reply
+    from .wire import Reply
 
 _LOG = logging.getLogger("ocrpack.app")
 _GROWTH_MB = 512
@@ -200,6 +199,8 @@ class Here:
 
     def perform(self, task: Task) -> Reply:
         """Do a task; whatever goes wrong in the engine is a fault to log."""
+        from .worker import perform
+
         try:
             return perform(self._engine, self._limits, task.order, task.file.content())
         except Exception:
@@ -352,15 +353,6 @@ def start(settings: Settings) -> Pool:
 
 def around(engine: Engine, limits: Limits) -> Pool:
     """Return a pool of one lane around an engine in this process."""
+    from .worker import facts
+
     return Pool(lambda: Here(engine, limits), facts(engine), 1)
-
-
-def resident_mb(pids: list[int]) -> dict[int, float]:
-    """Return the memory that processes hold, in MiB (Linux; elsewhere nothing)."""
-    found = {}
-    for pid in pids:
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            found[pid] = (
-                int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-            )
-    return found

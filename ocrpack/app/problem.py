@@ -54,3 +54,9 @@ class Problem(Exception):  # noqa: N818, this is the RFC's word
             "instance": f"urn:ocrpack:request:{request_id}",
             **self.members,
         }
+
+
+def slow_page(seconds: float) -> Problem:
+    """Return the problem of a page that took longer than it may."""
+    detail = f"Reading the page was stopped after {seconds:g} seconds. Send a smaller image or a part of it."
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "slow-image", "The image took too long", detail)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .held import Held
     from .pool import Pool
-    from .worker import Reply
+    from .wire import Reply
 
 AT_ONCE, LATER = 0, 1
 """Priorities: requests whose sender waits go before jobs."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .pool import Pool
     from .reader import Upload
     from .settings import Settings
-    from .worker import Reply
+    from .wire import Reply
 
 _SPARE_AT_LEAST = 2
 """Threads that OCR never takes, however few there are: for /healthz, and to drain bodies of refused requests."""
@@ -115,7 +115,7 @@ class Service:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What /readyz tells besides."""
+        """What /readyz tells."""
         limits = self.settings.limits
         return {
             "name": self.settings.name,
@@ -127,6 +127,7 @@ class Service:
                 name: getattr(limits, name) for name in ("body_mb", "megapixels", "pages", "page_seconds", "queue")
             },
             **self.pool.facts,
+            "status": self.status,
         }
 
     @cached_property

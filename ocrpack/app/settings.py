@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from . import cores
+from . import machine
 from .engines import Model, Weight
 
 SPARE_THREADS = 8
@@ -73,7 +73,7 @@ class Settings:
         model, app = raw["model"], raw["app"]
         samples = raw.get("samples") or []
         example = folder / samples[0]["image"] if samples else None
-        threads = cores.usable() if app.get("profile") == "latency" else 1
+        threads = machine.processors() if app.get("profile") == "latency" else 1
         tls = app.get("tls")
         limits = Limits.load(app.get("limits") or {})
         return cls(
@@ -89,7 +89,7 @@ class Settings:
                 options=app.get("options") or {},
             ),
             engine=app["engine"],
-            processes=app.get("workers") or max(1, cores.usable() // threads),
+            processes=app.get("workers") or max(1, machine.processors() // threads),
             engine_threads=threads,
             threads=app.get("threads") or limits.queue + SPARE_THREADS,
             recycle_pages=app.get("max_requests") or 0,

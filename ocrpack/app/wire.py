@@ -8,6 +8,9 @@ import socket
 import struct
 from typing import Any
 
+Reply = tuple[dict[str, Any], bytes]
+"""What comes back of a task: a message, and the bytes of a picture where one was asked for."""
+
 _HEAD = struct.Struct("!II")
 
 

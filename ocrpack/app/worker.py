@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import documents, preprocess, wire
 from .engines import Line, RefusedError, load_engine
 from .held import content
-from .problem import Problem
+from .machine import resident_mb
+from .problem import Problem, slow_page
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .engines import Engine, Page, Word
     from .imaging import Picture
     from .settings import Limits
+    from .wire import Reply
 
 try:
     import resource
@@ -40,7 +42,6 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
-Reply = tuple[dict[str, Any], bytes]
 
 
 def facts(engine: Engine) -> dict[str, Any]:
@@ -125,12 +126,6 @@ def _recognise(engine: Engine, picture: Picture, task: dict[str, Any], seconds: 
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "refused-image", title, detail) from error
     except TimeoutError as error:
         raise slow_page(task["seconds"]) from error
-
-
-def slow_page(seconds: float) -> Problem:
-    """Return the problem of a page that took longer than it may."""
-    detail = f"Reading the page was stopped after {seconds:g} seconds. Send a smaller image or a part of it."
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "slow-image", "The image took too long", detail)
 
 
 def _as_json(line: Word, dx: int, dy: int) -> dict[str, Any]:
@@ -230,7 +225,7 @@ def _begin(descriptor: int, settings: Settings, engine: Engine) -> NoReturn:
 
 
 def _serve(own: socket.socket, engine: Engine, limits: Limits) -> None:
-    began_mb = _resident_mb()
+    began_mb = resident_mb()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task, _, descriptor = wire.receive(own)
@@ -245,7 +240,7 @@ def _serve(own: socket.socket, engine: Engine, limits: Limits) -> None:
                 traceback.print_exc()
                 reply = {"fault": True}, b""
             message, blob = reply
-            wire.send(own, message | {"grown_mb": _resident_mb() - began_mb}, blob)
+            wire.send(own, message | {"grown_mb": resident_mb() - began_mb}, blob)
 
 
 def _end_with_the_template() -> None:
@@ -268,14 +263,6 @@ def _limit_memory(mebibytes: int) -> None:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
         limit = pages * resource.getpagesize() + (mebibytes << 20)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _resident_mb() -> float:
-    """Return the memory that this process holds now, in MiB; 0 where the platform does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 2**20
-    except (OSError, IndexError):
-        return 0.0
 
 
 if __name__ == "__main__":

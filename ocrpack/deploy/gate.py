@@ -141,7 +141,7 @@ def _wsgi_worker() -> Any:
             super().run()
 
         def enqueue_req(self, conn: Any) -> Any:
-            if conn.sock.family == socket.AF_UNIX and conn.server == self._private_name:
+            if conn.server == self._private_name:
                 conn.cfg = self._plain
             return super().enqueue_req(conn)
 

@@ -103,8 +103,8 @@ class Plan:
             max_requests=app.server_max_requests,
             health=health.path if health else "",
             tokens=app.tokens,
-            certificate=os.path.expandvars(app.tls.certificate) if app.tls else "",
-            key=os.path.expandvars(app.tls.key) if app.tls else "",
+            certificate=app.tls.files[0] if app.tls else "",
+            key=app.tls.files[1] if app.tls else "",
         )
         record = Record(
             self.manifest.version, self.manifest.digest, self.environment_key, timestamp(), launch,
@@ -262,7 +262,7 @@ def _tls(app: App) -> Iterator[Finding]:
     """Load the certificate and its key as the server will."""
     if app.tls is None:
         return
-    files = [os.path.expandvars(name) for name in (app.tls.certificate, app.tls.key)]
+    files = app.tls.files
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*files)
     except (OSError, ValueError) as error:

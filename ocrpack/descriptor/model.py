@@ -5,6 +5,7 @@ After `ocrpack.descriptor.load` nothing else in the project handles descriptor d
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal
 
@@ -178,6 +179,11 @@ class Tls(Part):
     """The certificate and its chain, PEM."""
     key: Annotated[NonEmpty, Field(examples=["/etc/ssl/ocr/privkey.pem"])]
     """The private key, PEM."""
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """The certificate and the key, where they lie on this machine."""
+        return os.path.expandvars(self.certificate), os.path.expandvars(self.key)
 
 
 class App(Part):

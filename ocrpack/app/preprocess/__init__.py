@@ -95,7 +95,7 @@ def read(
         return engine.read(image, dpi, languages, seconds), []
     reading = _Reading(engine, languages, time.monotonic() + seconds, EFFORTS[effort], steps)
     whole = _reduced(Frame(image)) if "reduce" in steps else Frame(image)
-    view = _first_view(reading, Frame(whole.image))
+    view = Frame(whole.image) if engine.self_reliant else _first_view(reading, Frame(whole.image))
     first = view.outward(reading.read(view, dpi and round(dpi * view.image.width / image.width)), whole.image.size)
     if engine.self_reliant or certainty(first) is None:
         return whole.outward(first, image.size), []
@@ -159,7 +159,7 @@ def _turned(reading: _Reading, base: Frame, page: Page) -> tuple[Frame, Page]:
 def _first_view(reading: _Reading, whole: Frame) -> Frame:
     """Return the frame as it is, or enlarged where its strokes are too fine to be read well."""
     width, height = whole.image.size
-    room = not reading.engine.self_reliant and width * height * ENLARGED**2 <= HUGE_PIXELS
+    room = width * height * ENLARGED**2 <= HUGE_PIXELS
     if "rescale" in reading.steps and room and 0 < measure.stroke(whole.image) <= reading.effort.fine:
         reading.views_left -= 1
         return _resized(whole, ENLARGED)
