@@ -181,7 +181,8 @@ class Jobs:
                 (*place, json.dumps(message), image, job),
             )
             store.execute(
-                "UPDATE jobs SET done = ?, total = ?, updated = ? WHERE id = ?", (*progress, time.time(), job)
+                "UPDATE jobs SET done = ?, total = ?, updated = ? WHERE id = ? AND status = 'running'",
+                (*progress, time.time(), job),
             )
 
     def finish(self, job: str, owner: str, answer: dict[str, Any], rendered: bytes | None) -> None:

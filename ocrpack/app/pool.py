@@ -25,7 +25,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import wire
-from .problem import Problem, slow_page
+from .problem import Problem, our_fault, slow_page
 
 if TYPE_CHECKING:
     from .engines import Engine
@@ -182,8 +182,7 @@ class Pool:
         if "problem" in reply:
             return Problem.from_dict(reply["problem"]), True
         if "fault" in reply:
-            detail = "The fault is ours, not your image's; the log has it."
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", "Internal Server Error", detail), True
+            return our_fault(), True
         grown = reply.get("grown_mb", 0.0) > _GROWTH_MB
         self.ended["memory"] += grown
         return (reply, blob), not grown

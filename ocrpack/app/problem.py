@@ -56,6 +56,12 @@ class Problem(Exception):  # noqa: N818, this is the RFC's word
         }
 
 
+def our_fault() -> Problem:
+    """Return the problem of a fault in this program, which the log has."""
+    detail = "The fault is ours, not your image's; the log has it."
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", "Internal Server Error", detail)
+
+
 def slow_page(seconds: float) -> Problem:
     """Return the problem of a page that took longer than it may."""
     detail = f"Reading the page was stopped after {seconds:g} seconds. Send a smaller image or a part of it."

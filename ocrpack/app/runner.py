@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from .problem import Problem
+from .problem import Problem, our_fault
 from .reader import LATER, Work
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class Runner:
         return self._jobs.get(job)
 
     def cancel(self, job: str) -> Job:
-        """End a job, wherever it runs."""
+        """End a job, wherever it runs: here at once, elsewhere when its owner looks next."""
         self._jobs.cancel(job)
-        self.wake()
+        self._drop(job)
         return self._jobs.get(job)
 
     def wake(self) -> None:
@@ -133,17 +133,25 @@ class Runner:
             _LOG.error("a page of job %s cannot be kept: %s", job, error)
 
     def _drop(self, job: str) -> None:
+        """Read no further in a job that is not ours, or not ours any more."""
         with self._lock:
-            work, _, _ = self._works.pop(job)
-        work.ended = lambda: None
-        work.cancel()
+            held = self._works.pop(job, None)
+        if held:
+            work = held[0]
+            work.ended = lambda: None
+            work.cancel()
+        self.wake()
 
     def _keep(self, job: str, work: Work, options: Options) -> None:
         try:
             answer, rendered = self._publish(work.reading(), job, options)
-            self._jobs.finish(job, self._owner, answer, rendered)
         except Problem as problem:
             self._jobs.fail(job, self._owner, problem)
+        except Exception:
+            _LOG.exception("the result of job %s cannot be made", job)
+            self._jobs.fail(job, self._owner, our_fault())
+        else:
+            self._jobs.finish(job, self._owner, answer, rendered)
         with self._lock:
             self._works.pop(job, None)
 

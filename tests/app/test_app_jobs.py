@@ -261,3 +261,19 @@ def test_pages_that_cannot_be_kept_cost_no_engine(app: Callable[..., Flask], mon
     until(client, job, "done")
     assert len(client.get(f"/ocr/jobs/{job}/result").json["pages"]) == 3
     assert client.post("/ocr", data=IMAGE, content_type="image/png").status_code == 200
+
+
+def test_a_result_that_cannot_be_made_fails_its_job_alone(
+    app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no such glyph")
+
+    monkeypatch.setattr("ocrpack.app.service.render", broken)
+    client = app(lambda: said("text")).test_client()
+    job = begin(client, output="pdf")
+    problem = until(client, job, "failed")["problem"]
+    assert (problem["status"], problem["type"]) == (500, "urn:ocrpack:problem:fault")
+    assert "no such glyph" not in json.dumps(problem)
+    assert "no such glyph" in caplog.text
+    until(client, begin(client), "done")
