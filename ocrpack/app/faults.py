@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from .problem import Problem
 
@@ -31,6 +31,11 @@ def install(app: Flask, count: Callable[[str], None]) -> None:
         if problem.status == HTTPStatus.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", 'Bearer realm="ocr"'))
         return _answer(problem.body(g.request_id), headers)
+
+    @app.errorhandler(ClientDisconnected)
+    def _cut_off(_: ClientDisconnected) -> Response:
+        detail = "The request ended before all of it was here, or came too slowly. Send it again."
+        return _problem(Problem(HTTPStatus.REQUEST_TIMEOUT, "cut-off", "The request was cut off", detail))
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response | HTTPException:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import cached_property
 from http import HTTPStatus
 from typing import IO, Any
 
 from flask import Request, request
+from werkzeug.wsgi import get_input_stream
 
 from .held import Held
 from .outputs import FORMATS
@@ -31,10 +33,30 @@ Fetch = Callable[[str], Held]
 
 
 class FileRequest(Request):
-    """A request whose uploaded files are real files from their first byte on, so that they can be handed over."""
+    """A request whose uploaded files are real files from their first byte on, so that they can be handed over.
+
+    A body of known length that ends early raises `ClientDisconnected` and is never taken for all that was sent.
+    """
+
+    @cached_property
+    def stream(self) -> IO[bytes]:
+        """The body; what Werkzeug gives for one of known length ends in silence where the server's does."""
+        environ = dict(self.environ)
+        if self.content_length is not None:
+            environ.pop("wsgi.input_terminated", None)
+        return get_input_stream(environ, max_content_length=self.max_content_length)
 
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
-        return tempfile.TemporaryFile("rb+")
+        return self._closing.enter_context(tempfile.TemporaryFile("rb+"))
+
+    @cached_property
+    def _closing(self) -> ExitStack:
+        return ExitStack()
+
+    def close(self) -> None:
+        """Close all files, those of a form that was never read to its end too."""
+        self._closing.close()
+        super().close()
 
 
 def options(languages: tuple[str, ...]) -> Options:
@@ -141,16 +163,7 @@ def uploaded(*names: str) -> list[Upload]:
 
 def body() -> Held:
     """Return the body of the current request in an open file."""
-    return Held.copy_of(_parts())
-
-
-def _parts() -> Iterator[bytes]:
-    # Werkzeug cuts a body of unknown length at the limit in silence, and raises only when more is read: so one of known
-    # length is not asked for more than that, and one of unknown length is.
-    left = request.content_length if request.content_length is not None else math.inf
-    while left > 0 and (part := request.stream.read(int(min(_CHUNK, left)))):
-        left -= len(part)
-        yield part
+    return Held.copy_of(iter(lambda: request.stream.read(_CHUNK), b""))
 
 
 def from_base64(text: str, name: str) -> Held:
@@ -203,8 +216,7 @@ def document() -> dict[str, Any]:
         raise unsupported("Send JSON, as application/json.")
     if "document" not in request.environ:
         text = request.get_data()
-        if request.content_length is None:
-            request.stream.read(1)
+        request.stream.read(1)  # raises where a body of unknown length was cut at the limit
         try:
             parsed_body: Any = json.loads(text)
         except (ValueError, RecursionError) as error:

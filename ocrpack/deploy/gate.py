@@ -22,6 +22,10 @@ from typing import Any
 POLL_SECONDS = 0.02
 LINGER_SECONDS = 5.0
 """How long an ending worker keeps idle connections, for the requests that clients may be sending on them."""
+PATIENCE_SECONDS, BYTES_PER_SECOND = 10.0, 8192
+"""How long a thread waits for a request's head, and for its body: there a second more for so many bytes that came."""
+UNREAD_SECONDS = 30
+"""How long an answer waits for a client that takes nothing of it."""
 
 _plan: dict[str, Any] = json.loads(os.environ.pop("OCRPACK_GENERATION"))
 _run = Path(_plan["run"])
@@ -111,41 +115,82 @@ if _plan["secrets_fd"] is not None:
     _read_secrets(_plan["secrets_fd"])
 
 
+class _Patience:
+    """How long a thread goes on waiting for what one client sends."""
+
+    def __init__(self, conn: Any) -> None:
+        self._conn = conn
+        self._left, self._waiting = PATIENCE_SECONDS, True
+
+    def expect_body(self, unreader: Any) -> None:
+        self._left, self._waiting = PATIENCE_SECONDS, False
+        receive = type(unreader).chunk
+
+        def chunk(*size: Any) -> Any:
+            self._waiting = True
+            part = receive(unreader, *size)
+            self._waiting = False
+            self._left += len(part) / BYTES_PER_SECOND
+            return part
+
+        unreader.chunk = chunk
+
+    def pass_on(self, seconds: float) -> None:
+        """Count the time, and let the thread see no more of what is sent where it has waited for too long."""
+        self._left -= seconds * self._waiting
+        if self._left < 0:
+            with contextlib.suppress(OSError):  # it is gone already
+                socket.socket.shutdown(self._conn.sock, socket.SHUT_RD)  # an SSLSocket would unwrap
+
+
+class _Plain:
+    """gunicorn's settings without TLS: what comes by the private socket comes from this machine's own user."""
+
+    is_ssl = False
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._settings, name)
+
+
 def _wsgi_worker() -> Any:
     from gunicorn.workers import gthread
 
     gthread.STOP_KEEPALIVE_LINGER = LINGER_SECONDS
 
-    class Plain:
-        """gunicorn's settings without TLS: what comes by the private socket comes from this machine's own user."""
-
-        is_ssl = False
-
-        def __init__(self, settings: Any) -> None:
-            self._settings = settings
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._settings, name)
-
     class GatedThreadWorker(gthread.ThreadWorker):
         """gunicorn's thread worker; the public listener joins and leaves its poller through its own method queue.
 
-        Once its gate is closed it keeps no connection alive, and says so in its answers.
+        Once its gate is closed it keeps no connection alive, and says so in its answers. As each client has a thread to
+        itself, those that send or read too slowly lose their connection.
         """
 
         def run(self) -> None:
             self.sockets, self._public = self.sockets[:1], self.sockets[1:]
             self._private, self._keeps = self.sockets, self.max_keepalived
-            self._private_name, self._plain = self.sockets[0].getsockname(), Plain(self.cfg)
+            self._private_name, self._plain = self.sockets[0].getsockname(), _Plain(self.cfg)
+            self._patience: dict[Any, _Patience] = {}
             in_background(self._follow_gate)
             super().run()
 
         def enqueue_req(self, conn: Any) -> Any:
             if conn.server == self._private_name:
                 conn.cfg = self._plain
+            elif conn.sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+                conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
             return super().enqueue_req(conn)
 
+        def handle(self, conn: Any) -> Any:
+            self._patience[conn] = _Patience(conn)
+            try:
+                return super().handle(conn)
+            finally:
+                del self._patience[conn]
+
         def handle_request(self, req: Any, conn: Any) -> Any:
+            self._patience[conn].expect_body(conn.parser.unreader)
             try:
                 return super().handle_request(req, conn)
             finally:
@@ -157,6 +202,8 @@ def _wsgi_worker() -> Any:
                 if is_open() != accepts:
                     accepts = not accepts
                     self.method_queue.defer(self._turn, accepts)
+                for patience in list(self._patience.values()):
+                    patience.pass_on(POLL_SECONDS)
                 time.sleep(POLL_SECONDS)
 
         def _turn(self, accepts: bool) -> None:

@@ -160,6 +160,27 @@ def test_faults_of_the_request_are_problems(
     assert_problem(fake().test_client().post("/ocr", **how), status, words)
 
 
+@pytest.mark.parametrize(
+    ("sent", "content_type"),
+    [
+        (encoded(drawing()), "image/png"),
+        (b'{"image_base64": ""}', "application/json"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nab',
+            "multipart/form-data; boundary=x",
+        ),
+    ],
+)
+def test_a_body_that_ends_early_is_not_taken_for_all_of_it(
+    fake: Callable[..., Flask], sent: bytes, content_type: str
+) -> None:
+    """Every server of this app marks its input as one that has an end, which may be the sender's."""
+    there = {"wsgi.input_terminated": True, "CONTENT_LENGTH": str(len(sent) + 1)}
+    client = fake().test_client()
+    answer = client.post("/ocr", input_stream=io.BytesIO(sent), content_type=content_type, environ_overrides=there)
+    assert_problem(answer, 408, "ended before all of it was here")
+
+
 def test_unknown_addresses_and_methods_are_problems(fake: Callable[..., Flask]) -> None:
     client = fake().test_client()
     assert_problem(client.get("/nothing/{path}"), 404, "POST /ocr")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -45,6 +48,17 @@ def test_tls_is_served_to_the_public_and_asked_for_by_ocrpack(machine, certifica
     assert machine.run("verify", "mini", "--json").json["ok"] is True
     machine.run("restart", "mini")
     assert fetch(f"{answer['url']}/healthz", trusting)
+
+
+def test_a_handshake_that_stops_gives_its_thread_back(machine, certificate):
+    tls = {"certificate": str(certificate[0]), "key": str(certificate[1])}
+    bundle = machine.bundle(app_options={"tls": tls, "threads": 2})
+    url = machine.deploy(bundle, "--port", machine.port, "--json").json["url"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(socket.create_connection(("127.0.0.1", machine.port))).sendall(b"\x16\x03\x01")
+        time.sleep(0.5)
+        assert fetch(f"{url}/healthz", ssl.create_default_context(cafile=certificate[0]))
 
 
 def test_a_certificate_that_cannot_be_loaded_is_told_before_anything_happens(machine, certificate):
