@@ -90,7 +90,7 @@ test-clients: $(VENV)/clients/.done ## other people's programs talk to the app: 
 	@$(VENV)/clients/bin/python -m pytest -m clients tests/app
 
 .PHONY: test-slow
-test-slow: $(VENV)/.dev ## what takes minutes: large archives, the demo in a fresh clone
+test-slow: $(VENV)/.dev ## what takes long: large archives, deadlines that pass, the demo in a fresh clone
 	@$(PYTEST) -m slow
 
 $(VENV)/.faults: $(VENV)/.dev

@@ -56,6 +56,7 @@ def test_it_deploys_and_reads_real_images(machine, backend):
     machine.run("remove", "tesseract", "--yes")
 
 
+@pytest.mark.slow
 def test_the_bundle_that_needs_only_python(machine):
     """Its models come out of a wheel, and its app needs no package of the system, nor the network once it runs."""
     source = REPOSITORY / "bundles" / "rapidocr"

@@ -14,46 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MINI_APP, free_port
+from tests.deploy.apps import APPS
 
-ASGI_APP = """
-import json
-
-
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            await send({"type": message["type"] + ".complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    text = body.split(b"\\r\\n\\r\\n", 1)[1].rsplit(b"\\r\\n--", 1)[0].decode() if body else ""
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"text": text, "version": VERSION}).encode()})
-"""
-AIOHTTP_APP = """
-from aiohttp import web
-
-
-async def ocr(request):
-    image = await (await request.multipart()).next()
-    return web.json_response({"text": (await image.read()).decode(), "version": VERSION})
-
-
-async def health(request):
-    return web.json_response({"status": "ok", "version": VERSION})
-
-
-app = web.Application()
-app.router.add_post("/ocr", ocr)
-for path in ("/", "/healthz", "/readyz"):
-    app.router.add_get(path, health)
-"""
 PHASES = ["preflight", "unpack", "environment", "boot", "gate", "promote", "observe", "drain", "tag", "prune"]
 
 
@@ -152,9 +114,9 @@ def test_a_bad_version_leaves_the_running_one_alone_and_a_good_one_replaces_it(m
     assert status["version"] == "3.0"
 
 
-@pytest.mark.parametrize(("interface", "app"), [("asgi", ASGI_APP), ("aiohttp", AIOHTTP_APP)])
-def test_other_interfaces_deploy_and_switch(machine, load, interface, app):
-    options = {"app": app, "app_options": {"interface": interface}}
+@pytest.mark.parametrize("interface", ["asgi", "aiohttp"])
+def test_other_interfaces_deploy_and_switch(machine, load, interface):
+    options = {"app": APPS[interface], "app_options": {"interface": interface}}
     machine.deploy(machine.bundle(version="1.0", **options))
     second = machine.bundle(version="2.0", **options)
     with load(machine.port, clients=1) as clients:
@@ -319,7 +281,9 @@ def test_a_secrets_file_must_be_private(machine):
     machine.deploy(bundle, "--secrets", file)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_a_deploy_that_is_ended_in_its_gate_leaves_nothing(machine, number):
     machine.deploy(machine.bundle(version="1.0"))
     slow = MINI_APP.replace('answer = {"text"', '__import__("time").sleep(20); answer = {"text"')

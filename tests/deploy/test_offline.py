@@ -217,6 +217,7 @@ def test_a_bundle_tells_what_it_is(machine):
     assert not (machine.folder / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_bundle_deploys_itself_from_the_index(machine):
     bundle = machine.bundle()
     done = python_alone(machine, bundle, "deploy", "--no-tag")
@@ -310,6 +311,7 @@ def test_control_characters_of_a_bundle_do_nothing_to_the_terminal(machine):
     assert "\\x1b]0;pwned\\x07" in shown
 
 
+@pytest.mark.slow
 def test_a_bundle_runs_its_own_ocrpack(machine):
     bundle = machine.bundle()
     (machine.folder / "ocrpack").mkdir()

@@ -11,15 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MINI_APP
-from tests.deploy.test_deploy import AIOHTTP_APP, ASGI_APP
-
-APPS = {"wsgi": MINI_APP, "asgi": ASGI_APP, "aiohttp": AIOHTTP_APP}
-OCR = 'answer = {"text": text_of(body)'
-
-
-def app_reading(text):
-    """Return an app that answers OCR requests with what a Python expression makes of `body`."""
-    return MINI_APP.replace(OCR, f'answer = {{"text": {text}')
+from tests.deploy.apps import APPS, INTERFACES, app_reading
 
 
 def the_state(machine):
@@ -48,7 +40,7 @@ def test_a_killed_deploy_gets_its_end_from_the_next_command(machine):
     machine.wait(lambda: len(generations(machine)) == 1)
 
 
-@pytest.mark.parametrize("interface", APPS)
+@pytest.mark.parametrize("interface", INTERFACES)
 def test_a_killed_supervisor_is_replaced_without_losing_the_address(machine, load, interface):
     options = {"app": APPS[interface], "app_options": {"interface": interface}}
     machine.deploy(machine.bundle(version="1.0", **options))
@@ -157,6 +149,7 @@ def test_memory_that_does_not_suffice_for_two_releases_is_told_beforehand(machin
     assert machine.get()["version"] == "1.0"
 
 
+@pytest.mark.slow
 def test_an_app_that_is_busy_is_not_one_that_hangs(machine, load):
     """One thread, more clients than it can serve in time: no probe is answered soon, and nobody may be hurt."""
     slow = MINI_APP.replace('elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/page":\n'
@@ -170,6 +163,7 @@ def test_an_app_that_is_busy_is_not_one_that_hangs(machine, load):
     assert the_state(machine)["restarts"] == 0
 
 
+@pytest.mark.slow
 def test_a_drain_that_was_interrupted_does_not_hurt_the_next_deploy(machine):
     hanging = MINI_APP.replace('elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/slow":\n'
                                '        __import__("time").sleep(8)\n        answer = {}\n'

@@ -8,15 +8,7 @@ import time
 import pytest
 
 from tests.conftest import MINI_APP
-from tests.deploy.test_deploy import AIOHTTP_APP, ASGI_APP
-
-APPS = {"wsgi": MINI_APP, "asgi": ASGI_APP, "aiohttp": AIOHTTP_APP}
-OCR = 'answer = {"text": text_of(body)'
-
-
-def app_reading(text):
-    """Return an app that answers OCR requests with what a Python expression makes of `body`."""
-    return MINI_APP.replace(OCR, f'answer = {{"text": {text}')
+from tests.deploy.apps import APPS, INTERFACES, OCR, app_reading
 
 
 def the_state(machine):
@@ -27,7 +19,7 @@ def generations(machine):
     return list((machine.app_folder() / "run").glob("generation-*"))
 
 
-@pytest.mark.parametrize("interface", APPS)
+@pytest.mark.parametrize("interface", INTERFACES)
 def test_no_request_is_lost_by_a_deploy_a_bad_one_a_rollback_and_a_restart(machine, load, interface):
     options = {"app": APPS[interface], "app_options": {"interface": interface}}
     machine.deploy(machine.bundle(version="1.0", **options))
@@ -110,6 +102,7 @@ def test_what_is_wrong_only_on_the_public_address_goes_back_by_itself(machine, l
     assert len(generations(machine)) == 1
 
 
+@pytest.mark.slow
 def test_a_crash_right_after_the_promotion_goes_back(machine):
     machine.deploy(machine.bundle(version="1.0"))
     crash = MINI_APP + (
