@@ -32,12 +32,6 @@ _run = Path(_plan["run"])
 _noted = 0.0
 
 
-def _read_secrets(descriptor: int) -> None:
-    """Take the app's secrets from a pipe, so that they never stand in the process's initial environment."""
-    with os.fdopen(descriptor, "rb") as pipe:
-        os.environ.update(json.loads(pipe.read() or b"{}"))
-
-
 def is_open() -> bool:
     """Tell whether this generation is to take public connections."""
     return (_run / "gate-open").exists()
@@ -111,8 +105,9 @@ def in_background(target: Callable[[], None]) -> None:
     threading.Thread(target=target, daemon=True, name="ocrpack-gate").start()
 
 
-if _plan["secrets_fd"] is not None:
-    _read_secrets(_plan["secrets_fd"])
+if _plan["secrets_fd"] is not None:  # a pipe, so that they never stand in the process's initial environment
+    with os.fdopen(_plan["secrets_fd"], "rb") as pipe:
+        os.environ.update(json.loads(pipe.read() or b"{}"))
 
 
 class _Patience:

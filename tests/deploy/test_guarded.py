@@ -50,6 +50,7 @@ def test_tls_is_served_to_the_public_and_asked_for_by_ocrpack(machine, certifica
     assert fetch(f"{answer['url']}/healthz", trusting)
 
 
+@pytest.mark.slow
 def test_a_handshake_that_stops_gives_its_thread_back(machine, certificate):
     tls = {"certificate": str(certificate[0]), "key": str(certificate[1])}
     bundle = machine.bundle(app_options={"tls": tls, "threads": 2})

@@ -50,13 +50,14 @@ def trickle(connection, seconds):
     threading.Thread(target=send, daemon=True).start()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sent",
     [
-        pytest.param(HEAD, id="head", marks=pytest.mark.slow),
+        pytest.param(HEAD, id="head"),
         pytest.param(HEAD + b"X-Long: ", id="trickled-head"),
-        pytest.param(BODY, id="body", marks=pytest.mark.slow),
-        pytest.param(BODY + b"x" * 20_000, id="some-body", marks=pytest.mark.slow),
+        pytest.param(BODY, id="body"),
+        pytest.param(BODY + b"x" * 20_000, id="some-body"),
     ],
 )
 def test_senders_that_stop_give_their_threads_back(machine, clients, sent):

@@ -76,6 +76,7 @@ def test_a_supervisor_that_is_told_to_end_ends_all_of_it(machine):
     assert machine.get()["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_an_app_that_hangs_is_started_again(machine):
     hanging = MINI_APP.replace(
         'elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/hang":\n        lock.acquire()\n'
