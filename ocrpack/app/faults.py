@@ -34,7 +34,7 @@ def install(app: Flask, count: Callable[[str], None]) -> None:
 
     @app.errorhandler(ClientDisconnected)
     def _cut_off(_: ClientDisconnected) -> Response:
-        detail = "The request ended before all of it was here, or came too slowly. Send it again."
+        detail = "The request ended before all of it was here, came too slowly, or in damaged chunks. Send it again."
         return _problem(Problem(HTTPStatus.REQUEST_TIMEOUT, "cut-off", "The request was cut off", detail))
 
     @app.errorhandler(HTTPException)

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import IO, Any
 
 from flask import Request, request
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
 from .held import Held
@@ -41,7 +42,7 @@ class FileRequest(Request):
     @cached_property
     def stream(self) -> IO[bytes]:
         """The body; what Werkzeug gives for one of known length ends in silence where the server's does."""
-        environ = dict(self.environ)
+        environ = self.environ | {"wsgi.input": _Input(self.environ["wsgi.input"])}
         if self.content_length is not None:
             environ.pop("wsgi.input_terminated", None)
         return get_input_stream(environ, max_content_length=self.max_content_length)
@@ -57,6 +58,19 @@ class FileRequest(Request):
         """Close all files, those of a form that was never read to its end too."""
         self._closing.close()
         super().close()
+
+
+class _Input:
+    """A server's input stream, whose own errors (gunicorn's, of wrong chunks) mean that the request is cut off."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except Exception as error:
+            raise ClientDisconnected from error
 
 
 def options(languages: tuple[str, ...]) -> Options:

@@ -11,9 +11,9 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS pages (
 );
 CREATE INDEX IF NOT EXISTS inputs_of ON inputs (job);
 """
+_OPTIONS = {one.name for one in fields(Options)}
+"""What this version knows of options: a job may come from one that was rolled back."""
 _ENDED = ("done", "failed", "cancelled")
 
 
@@ -144,12 +146,13 @@ class Jobs:
             ).fetchone()
         return _job(row) if row else None
 
-    def renew(self, owner: str) -> set[str]:
-        """Prolong the leases of an owner, and return the jobs that are still its own."""
+    def renew(self, owner: str, jobs: Iterable[str]) -> set[str]:
+        """Prolong the leases of an owner, and return which of the jobs are still its own."""
         with self._open() as store:
             rows = store.execute(
-                "UPDATE jobs SET lease = ? WHERE owner = ? AND status = 'running' RETURNING id",
-                (time.time() + LEASE_S, owner),
+                "UPDATE jobs SET lease = ? WHERE owner = ? AND status = 'running'"
+                " AND id IN (SELECT value FROM json_each(?)) RETURNING id",
+                (time.time() + LEASE_S, owner, json.dumps(list(jobs))),
             ).fetchall()
         return {row["id"] for row in rows}
 
@@ -257,7 +260,7 @@ def _forget_input(store: sqlite3.Connection, job: str) -> None:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    options = json.loads(row["options"])
+    options = {name: value for name, value in json.loads(row["options"]).items() if name in _OPTIONS}
     region = tuple(options["region"]) if options["region"] else None
     return Job(
         row["id"],

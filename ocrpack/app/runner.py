@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,16 @@ Publish = Callable[["Reading", str, "Options"], tuple[dict[str, Any], bytes | No
 """Makes of a reading, an id and the options the answer, and its rendered output where it can be rendered but once."""
 
 
+@dataclass
+class _Attended:
+    """A job that is read here; `begun` is a moment in seconds since the epoch."""
+
+    work: Work
+    options: Options
+    begun: float
+    result: tuple[dict[str, Any], bytes | None] | None = None
+
+
 class Runner:
     """The one in this process who works through the jobs."""
 
@@ -37,7 +48,7 @@ class Runner:
         self._settings = settings
         self._publish = publish
         self._owner = uuid.uuid4().hex
-        self._works: dict[str, tuple[Work, Options, float]] = {}
+        self._attended: dict[str, _Attended] = {}
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._began = False
@@ -86,30 +97,35 @@ class Runner:
                 self._turn()
             except (OSError, sqlite3.Error) as error:
                 _LOG.error("jobs: %s", error)
+            except Exception:
+                _LOG.exception("jobs")
 
     def _turn(self) -> None:
         """Look once at everything: what ended, what was taken away, what is new."""
         with self._lock:
-            works = dict(self._works)
-        if not self._serving():
-            for job, (work, _, _) in works.items():
-                if not work.over:
-                    self._drop(job)
-            self._jobs.release(self._owner)
-            works = {job: one for job, one in works.items() if one[0].over}
-        ours = self._jobs.renew(self._owner) if works else set()
-        for job, (work, options, began) in works.items():
-            if work.over:
-                self._keep(job, work, options)
-            elif job not in ours:
+            attended = dict(self._attended)
+        serving = self._serving()
+        ours = self._jobs.renew(self._owner, attended) if attended else set()
+        for job, one in attended.items():
+            if job not in ours or not (serving or one.work.over):
                 self._drop(job)
-            elif time.time() - began > self._settings.limits.job_seconds:
-                work.cancel(self._too_long())
-        while self._serving() and len(self._works) < self._pool.size:
+            elif one.work.over:
+                self._keep(job, one)
+            elif time.time() - one.begun > self._settings.limits.job_seconds:
+                one.work.cancel(self._too_long())
+        if not serving:
+            self._jobs.release(self._owner)
+        while self._serving() and len(self._attended) < self._pool.size:
             claimed = self._jobs.claim(self._owner)
             if claimed is None:
                 return
-            self._take_up(claimed)
+            try:
+                self._take_up(claimed)
+            except (OSError, sqlite3.OperationalError):
+                raise  # its lease runs out, and somebody takes it up again
+            except Exception:
+                _LOG.exception("job %s cannot be taken up", claimed.id)
+                self._jobs.fail(claimed.id, self._owner, our_fault())
 
     def _take_up(self, job: Job) -> None:
         uploads, known = self._jobs.uploads(job.id), self._jobs.known(job.id)
@@ -122,7 +138,7 @@ class Runner:
         work.on_page = lambda place, reply: self._keep_page(job, work, place, reply)
         work.ended = self.wake
         with self._lock:
-            self._works[job] = (work, options, begun or time.time())
+            self._attended[job] = _Attended(work, options, begun or time.time())
         self.wake()
 
     def _keep_page(self, job: str, work: Work, place: tuple[int, int], reply: Reply) -> None:
@@ -135,25 +151,27 @@ class Runner:
     def _drop(self, job: str) -> None:
         """Read no further in a job that is not ours, or not ours any more."""
         with self._lock:
-            held = self._works.pop(job, None)
-        if held:
-            work = held[0]
-            work.ended = lambda: None
-            work.cancel()
+            one = self._attended.pop(job, None)
+        if one:
+            one.work.ended = lambda: None
+            one.work.cancel()
         self.wake()
 
-    def _keep(self, job: str, work: Work, options: Options) -> None:
+    def _keep(self, job: str, one: _Attended) -> None:
+        """Keep the result, or why there is none; where the disk is full, both are there still for the next attempt."""
         try:
-            answer, rendered = self._publish(work.reading(), job, options)
+            one.result = one.result or self._publish(one.work.reading(), job, one.options)
+            self._jobs.finish(job, self._owner, *one.result)
         except Problem as problem:
             self._jobs.fail(job, self._owner, problem)
+        except (OSError, sqlite3.OperationalError) as error:
+            _LOG.error("the result of job %s cannot be kept yet: %s", job, error)
+            return
         except Exception:
-            _LOG.exception("the result of job %s cannot be made", job)
+            _LOG.exception("there is no result of job %s", job)
             self._jobs.fail(job, self._owner, our_fault())
-        else:
-            self._jobs.finish(job, self._owner, answer, rendered)
         with self._lock:
-            self._works.pop(job, None)
+            self._attended.pop(job, None)
 
     def _too_long(self) -> Problem:
         limit = self._settings.limits.job_seconds

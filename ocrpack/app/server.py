@@ -113,8 +113,8 @@ def _drain_refused(app: Flask, max_body: int) -> None:
                 left = _DRAINED_BODIES * max_body
                 while left > 0 and (part := stream.read(2**16)):
                     left -= len(part)
-            except OSError:
-                pass  # the sender is gone, which is as good
+            except Exception as error:  # the sender is gone, or sends what the server cannot take in: as good
+                app.logger.debug("not drained: %s", error)
             finally:
                 turn.release()
         return response

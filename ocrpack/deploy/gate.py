@@ -9,6 +9,7 @@ master gives the public listener to whoever asks on `handover.sock`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -22,8 +23,8 @@ from typing import Any
 POLL_SECONDS = 0.02
 LINGER_SECONDS = 5.0
 """How long an ending worker keeps idle connections, for the requests that clients may be sending on them."""
-PATIENCE_SECONDS, BYTES_PER_SECOND = 10.0, 8192
-"""How long a thread waits for a request's head, and for its body: there a second more for so many bytes that came."""
+HEAD_SECONDS, BODY_SECONDS, BYTES_PER_SECOND = 10.0, 20.0, 8192
+"""How long a thread waits for a request's head, and at any moment for its body, which has to come at that rate."""
 UNREAD_SECONDS = 30
 """How long an answer waits for a client that takes nothing of it."""
 
@@ -41,10 +42,7 @@ def acknowledge(accepting: bool) -> None:
     """Tell the supervisor whether this worker accepts public connections."""
     mark = _run / f"accepting-{os.getpid()}"
     with contextlib.suppress(OSError):  # on a full disk the supervisor waits in vain, and the worker serves
-        if accepting:
-            mark.touch()
-        else:
-            mark.unlink(missing_ok=True)
+        mark.touch() if accepting else mark.unlink(missing_ok=True)
 
 
 def _loaded(pid: int) -> Path:
@@ -110,32 +108,25 @@ if _plan["secrets_fd"] is not None:  # a pipe, so that they never stand in the p
         os.environ.update(json.loads(pipe.read() or b"{}"))
 
 
-class _Patience:
-    """How long a thread goes on waiting for what one client sends."""
+def _patiently(req: Any, unreader: Any) -> Callable[..., bytes]:
+    """Return what gives the next part of a request's body, and gives its sender up where it comes too slowly."""
+    left, receive = BODY_SECONDS, unreader.chunk
 
-    def __init__(self, conn: Any) -> None:
-        self._conn = conn
-        self._left, self._waiting = PATIENCE_SECONDS, True
+    def chunk(*size: Any) -> bytes:
+        nonlocal left
+        began = time.monotonic()
+        try:
+            unreader.sock.settimeout(left)
+            part: bytes = receive(*size)
+        except TimeoutError as error:
+            req.force_close()
+            raise ConnectionResetError(errno.ECONNRESET, "the body comes too slowly") from error
+        finally:
+            unreader.sock.settimeout(None)
+        left = min(BODY_SECONDS, max(0.0, left + began - time.monotonic()) + len(part) / BYTES_PER_SECOND)
+        return part
 
-    def expect_body(self, unreader: Any) -> None:
-        self._left, self._waiting = PATIENCE_SECONDS, False
-        receive = type(unreader).chunk
-
-        def chunk(*size: Any) -> Any:
-            self._waiting = True
-            part = receive(unreader, *size)
-            self._waiting = False
-            self._left += len(part) / BYTES_PER_SECOND
-            return part
-
-        unreader.chunk = chunk
-
-    def pass_on(self, seconds: float) -> None:
-        """Count the time, and let the thread see no more of what is sent where it has waited for too long."""
-        self._left -= seconds * self._waiting
-        if self._left < 0:
-            with contextlib.suppress(OSError):  # it is gone already
-                socket.socket.shutdown(self._conn.sock, socket.SHUT_RD)  # an SSLSocket would unwrap
+    return chunk
 
 
 class _Plain:
@@ -159,14 +150,14 @@ def _wsgi_worker() -> Any:
         """gunicorn's thread worker; the public listener joins and leaves its poller through its own method queue.
 
         Once its gate is closed it keeps no connection alive, and says so in its answers. As each client has a thread to
-        itself, those that send or read too slowly lose their connection.
+        itself, those that send too slowly or read nothing lose their connection.
         """
 
         def run(self) -> None:
             self.sockets, self._public = self.sockets[:1], self.sockets[1:]
             self._private, self._keeps = self.sockets, self.max_keepalived
             self._private_name, self._plain = self.sockets[0].getsockname(), _Plain(self.cfg)
-            self._patience: dict[Any, _Patience] = {}
+            self._heads: dict[Any, float] = {}
             in_background(self._follow_gate)
             super().run()
 
@@ -178,18 +169,33 @@ def _wsgi_worker() -> Any:
             return super().enqueue_req(conn)
 
         def handle(self, conn: Any) -> Any:
-            self._patience[conn] = _Patience(conn)
+            self._heads[conn] = time.monotonic()
             try:
-                return super().handle(conn)
+                goes_on = super().handle(conn)
             finally:
-                del self._patience[conn]
+                self._heads.pop(conn, None)
+                note_progress()
+            if not goes_on:  # the main loop would close it once more, and stand still for as long as the client takes
+                with contextlib.suppress(OSError):
+                    conn.close(graceful=True)
+                conn.close = lambda **_: None
+            return goes_on
 
         def handle_request(self, req: Any, conn: Any) -> Any:
-            self._patience[conn].expect_body(conn.parser.unreader)
+            if self._heads.pop(conn, None) is None:
+                raise ConnectionResetError(errno.ECONNRESET, "the head came too slowly")
+            unreader = conn.parser.unreader
+            unreader.chunk = _patiently(req, unreader)
             try:
                 return super().handle_request(req, conn)
             finally:
-                note_progress()
+                del unreader.chunk
+
+        def _cut_heads(self) -> None:
+            for conn, since in list(self._heads.items()):
+                if time.monotonic() - since > HEAD_SECONDS and self._heads.pop(conn, 0.0):
+                    with contextlib.suppress(OSError):  # it is gone; an SSLSocket's own method would unwrap it
+                        socket.socket.shutdown(conn.sock, socket.SHUT_RD)
 
         def _follow_gate(self) -> None:
             accepts = False
@@ -197,8 +203,7 @@ def _wsgi_worker() -> Any:
                 if is_open() != accepts:
                     accepts = not accepts
                     self.method_queue.defer(self._turn, accepts)
-                for patience in list(self._patience.values()):
-                    patience.pass_on(POLL_SECONDS)
+                self._cut_heads()
                 time.sleep(POLL_SECONDS)
 
         def _turn(self, accepts: bool) -> None:
@@ -292,7 +297,12 @@ def _aiohttp_worker() -> Any:
 
         async def _run(self) -> None:
             app = self.wsgi if isinstance(self.wsgi, web.Application) else await self.wsgi()
-            self._runner = app if isinstance(app, web.AppRunner) else self._runner_of(app)
+            if not isinstance(app, web.AppRunner):
+                keeps, end = self.cfg.keepalive, self.cfg.graceful_timeout * 0.95
+                app = web.AppRunner(
+                    app, logger=self.log, keepalive_timeout=keeps, access_log=None, shutdown_timeout=end
+                )
+            self._runner = app
             self._keeps = True
             self._runner.app.on_response_prepare.append(self._say_close)
             await self._runner.setup()
@@ -302,7 +312,8 @@ def _aiohttp_worker() -> Any:
                 _follow_gate(lambda: self._listen(public), self._keep_alive, lambda: self._runner.server.requests_count)
             )
             self.booted = True
-            while self.alive and self.ppid == os.getppid() and not self._is_used_up():
+            most, server = self.max_requests, self._runner.server
+            while self.alive and self.ppid == os.getppid() and not 0 < most < server.requests_count:
                 self.notify()
                 await self._wait_next_notify()
             self._keep_alive(False)
@@ -312,18 +323,6 @@ def _aiohttp_worker() -> Any:
                 server.close()
             await _linger(lambda: not self._runner.server.connections, self.notify)
             await self._runner.cleanup()
-
-        def _is_used_up(self) -> bool:
-            return bool(self.max_requests) and self._runner.server.requests_count > self.max_requests
-
-        def _runner_of(self, app: Any) -> Any:
-            return web.AppRunner(
-                app,
-                logger=self.log,
-                keepalive_timeout=self.cfg.keepalive,
-                access_log=None,
-                shutdown_timeout=self.cfg.graceful_timeout * 0.95,
-            )
 
         async def _listen(self, listeners: list[Any]) -> list[Any]:
             loop = asyncio.get_running_loop()

@@ -182,8 +182,8 @@ def test_a_job_whose_process_died_is_taken_up_again(tmp_path: Path, monkeypatch:
     assert jobs.claim("second") is None
     later(monkeypatch, 11)
     assert jobs.claim("second") is not None
-    assert jobs.renew("first") == set()
-    assert jobs.renew("second") == {job}
+    assert jobs.renew("first", [job]) == set()
+    assert jobs.renew("second", [job]) == {job}
     jobs.finish(job, "first", {"pages": [], "text": "late"}, None)
     assert jobs.get(job).status == "running", "who lost a job cannot end it"
     assert [upload.file.content() for upload in jobs.uploads(job)] == [b"a"]
@@ -277,3 +277,66 @@ def test_a_result_that_cannot_be_made_fails_its_job_alone(
     assert "no such glyph" not in json.dumps(problem)
     assert "no such glyph" in caplog.text
     until(client, begin(client), "done")
+
+
+def test_a_result_waits_for_space_and_is_made_once(app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+    monkeypatch.setattr("ocrpack.app.service.render", lambda *_: rendered.append("once") or b"%PDF")
+    finish, refused = Jobs.finish, []
+
+    def full(*args: Any) -> None:
+        if len(refused) < 2:
+            refused.append("full")
+            raise sqlite3.OperationalError("database or disk is full")
+        finish(*args)
+
+    monkeypatch.setattr(Jobs, "finish", full)
+    client = app(lambda: said("text")).test_client()
+    job = begin(client, output="pdf")
+    until(client, begin(client), "done")
+    until(client, job, "done")
+    assert client.get(f"/ocr/jobs/{job}/result?output=pdf").data == b"%PDF"
+    assert rendered == ["once"]
+
+
+def test_a_result_that_is_too_large_to_keep_fails_its_job_alone(
+    app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite keeps no value of more than a gigabyte by default."""
+    finish = Jobs.finish
+
+    def too_large(*args: Any) -> None:
+        if args[-1]:
+            raise sqlite3.DataError("string or blob too big")
+        finish(*args)
+
+    monkeypatch.setattr(Jobs, "finish", too_large)
+    client = app(lambda: said("text")).test_client()
+    assert until(client, begin(client, output="pdf"), "failed")["problem"]["status"] == 500
+    until(client, begin(client), "done")
+
+
+def test_a_job_that_cannot_be_taken_up_stops_no_other(
+    app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, asked = Jobs.known, []
+
+    def broken(self: Jobs, job: str) -> Any:
+        asked.append(job)
+        if job == asked[0]:
+            raise ValueError("no such page")
+        return known(self, job)
+
+    monkeypatch.setattr(Jobs, "known", broken)
+    client = app(lambda: said("text")).test_client()
+    assert until(client, begin(client), "failed")["problem"]["status"] == 500
+    until(client, begin(client), "done")
+
+
+def test_a_job_with_options_of_a_newer_version_is_read(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, Limits())
+    job = jobs.add([], Options(output="csv"))
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as store:
+        store.execute("UPDATE jobs SET options = json_insert(options, '$.colour', 'red')")
+    store.close()
+    assert jobs.get(job).options == Options(output="csv")

@@ -181,6 +181,20 @@ def test_a_body_that_ends_early_is_not_taken_for_all_of_it(
     assert_problem(answer, 408, "ended before all of it was here")
 
 
+@pytest.mark.parametrize("content_type", ["image/png", "application/json", "multipart/form-data; boundary=x"])
+def test_damaged_chunks_are_no_fault_of_ours(fake: Callable[..., Flask], content_type: str) -> None:
+    class DamagedError(Exception):
+        """gunicorn's is neither an OSError nor a ValueError."""
+
+    class Chunks(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise DamagedError
+
+    there = {"wsgi.input_terminated": True, "wsgi.input": Chunks()}
+    answer = fake().test_client().post("/ocr", content_type=content_type, environ_overrides=there)
+    assert_problem(answer, 408, "damaged chunks")
+
+
 def test_unknown_addresses_and_methods_are_problems(fake: Callable[..., Flask]) -> None:
     client = fake().test_client()
     assert_problem(client.get("/nothing/{path}"), 404, "POST /ocr")
