@@ -52,6 +52,7 @@ APP_MAY = {
     "numpy",
     "pypdfium2",
     "prometheus_client",
+    "orjson",
     "waitress",
 }
 RUN_BY_THEMSELVES = {"gate", "supervisor", "instance_log", "launcher"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import array
-import json
 import socket
 import struct
 from typing import Any
+
+from . import fastjson
 
 Reply = tuple[dict[str, Any], bytes]
 """What comes back of a task: a message, and the bytes of a picture where one was asked for."""
@@ -20,7 +21,7 @@ def send(connection: socket.socket, message: dict[str, Any], blob: bytes = b"", 
     Raises:
         OSError: nobody is there any more.
     """
-    text = json.dumps(message).encode()
+    text = fastjson.dumps(message)
     head = _HEAD.pack(len(text), len(blob))
     if descriptor is None:
         connection.sendall(head)
@@ -39,7 +40,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes, int | Non
     head, descriptor = _head(connection)
     sizes = _HEAD.unpack(head)
     text, blob = (_exactly(connection, size) for size in sizes)
-    message: dict[str, Any] = json.loads(text)
+    message: dict[str, Any] = fastjson.loads(text)
     return message, blob, descriptor
 
 

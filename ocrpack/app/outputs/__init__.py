@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from .. import fastjson
 from . import alto, hocr, pdf, tables
-from .layout import Answer, plain, whole
+from .layout import Answer, plain
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def render(name: str, answer: Answer, images: Sequence[bytes] = ()) -> bytes:
 
 
 def _json(answer: Answer, _: Sequence[bytes]) -> bytes:
-    return whole(json.dumps(answer, ensure_ascii=False) + "\n").encode()
+    return fastjson.dumps(answer) + b"\n"
 
 
 def _text(answer: Answer, _: Sequence[bytes]) -> bytes:

@@ -12,6 +12,8 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..fastjson import whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -99,11 +101,6 @@ def around(items: Iterable[Word]) -> Box:
     """Return the box that holds all of `items`, of which there is one at least."""
     lefts, tops, rights, bottoms = zip(*(item.bbox for item in items), strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
-
-
-def whole(text: str) -> str:
-    """Return `text` with U+FFFD for each lone surrogate, which UTF-8 could not hold."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def plain(text: str) -> str:
