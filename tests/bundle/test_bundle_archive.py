@@ -365,6 +365,7 @@ def test_an_entry_that_claims_exabytes(tmp_path):
     assert time.process_time() - begin < 1
 
 
+@pytest.mark.slow
 def test_many_entries_go_over_the_limit_of_zip(tmp_path):
     count = 66_000
     files = {f"d{n // 1000:03}/f{n:06}": b"" for n in range(count)}

@@ -172,6 +172,7 @@ def test_a_git_commit_becomes_a_wheel_in_the_bundle(maker, tmp_path):
     assert maker.build(source, maker.folder / "2.zip").manifest.digest == made.manifest.digest
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_wheel_too(maker):
     source = maker.source(requirements_text="./lib\n")
     (source / "lib").mkdir()

@@ -281,9 +281,8 @@ def test_a_secrets_file_must_be_private(machine):
     machine.deploy(bundle, "--secrets", file)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGTERM))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_deploy_that_is_ended_in_its_gate_leaves_nothing(machine, number):
     machine.deploy(machine.bundle(version="1.0"))
     slow = MINI_APP.replace('answer = {"text"', '__import__("time").sleep(20); answer = {"text"')
@@ -302,6 +301,7 @@ def test_a_deploy_that_is_ended_in_its_gate_leaves_nothing(machine, number):
     machine.wait(lambda: len(list((machine.app_folder() / "run").glob("generation-*"))) == 1, 40)
 
 
+@pytest.mark.slow
 def test_lock_wait_waits(machine):
     slow = MINI_APP.replace('answer = {"text"', '__import__("time").sleep(3); answer = {"text"')
     first = machine.start("deploy", machine.bundle(version="1.0", app=slow), "--no-tag")

@@ -221,6 +221,7 @@ def test_what_is_stopped_stays_stopped(machine, booted):
     assert machine.get(timeout=60)["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_deploys_switch_under_systemd_without_a_failed_request(machine, booted, load):
     machine.deploy(machine.bundle())
     machine.run("service", "install")
@@ -246,6 +247,7 @@ def test_units_go(machine, booted):
     assert not machine.listening()
 
 
+@pytest.mark.slow
 def test_units_of_another_root_are_left_alone(machine, booted):
     bundle = machine.bundle()
     machine.deploy(bundle)

@@ -160,6 +160,7 @@ def test_clients_that_never_close_stop_nobody(mini, clients):
     assert time.monotonic() - began < 1.5
 
 
+@pytest.mark.slow
 def test_probes_of_a_tls_port_cost_no_connection_that_is_kept(machine, certificate):
     tls = {"certificate": str(certificate[0]), "key": str(certificate[1])}
     machine.deploy(machine.bundle(app_options={"tls": tls}), "--port", machine.port)

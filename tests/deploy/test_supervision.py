@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MINI_APP
-from tests.deploy.apps import APPS, INTERFACES, app_reading
+from tests.deploy.apps import APPS, app_reading
 
 
 def the_state(machine):
@@ -40,7 +40,8 @@ def test_a_killed_deploy_gets_its_end_from_the_next_command(machine):
     machine.wait(lambda: len(generations(machine)) == 1)
 
 
-@pytest.mark.parametrize("interface", INTERFACES)
+@pytest.mark.slow
+@pytest.mark.parametrize("interface", APPS)
 def test_a_killed_supervisor_is_replaced_without_losing_the_address(machine, load, interface):
     options = {"app": APPS[interface], "app_options": {"interface": interface}}
     machine.deploy(machine.bundle(version="1.0", **options))

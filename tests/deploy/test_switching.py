@@ -173,6 +173,7 @@ def test_stop_first_stops_first_and_comes_back_when_the_new_one_fails(machine):
     assert machine.get()["version"] == "3.0"
 
 
+@pytest.mark.slow
 def test_what_ignores_sigterm_is_ended_at_its_deadline(machine):
     stubborn = MINI_APP.replace(
         'elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/hang":\n        __import__("time").sleep(60)\n'
@@ -199,6 +200,7 @@ def test_what_ignores_sigterm_is_ended_at_its_deadline(machine):
     machine.wait(lambda: len(generations(machine)) == 1)
 
 
+@pytest.mark.slow
 def test_prune_spares_what_is_needed(machine):
     for version in ("1.0", "2.0", "3.0", "4.0"):
         machine.deploy(machine.bundle(version=version))
@@ -214,6 +216,7 @@ def test_prune_spares_what_is_needed(machine):
     assert "not here" in machine.run("rollback", "--to", "1.0", status=19).err
 
 
+@pytest.mark.slow
 def test_hooks_tell_which_deploy_they_belong_to_and_cannot_lock_it_up(machine):
     told = machine.folder / "told"
     own = machine.root / "hooks" / "post_deploy"
@@ -246,6 +249,7 @@ def test_hooks_tell_which_deploy_they_belong_to_and_cannot_lock_it_up(machine):
     assert "own post_deploy 1.0 4.0" in told.read_text()
 
 
+@pytest.mark.slow
 def test_failures_do_not_pile_up(machine):
     for number in range(5):
         machine.deploy(machine.bundle(version=f"1.{number}", truth="WRONG"), status=15)
