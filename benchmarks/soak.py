@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 import threading
@@ -80,7 +81,8 @@ def _figures(address: str) -> tuple[float, float]:
 
 
 def _slope(points: Sequence[tuple[int, float]]) -> float:
-    return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope
+    """Return the median of the slopes of all pairs (Theil and Sen), to which the peaks of large pages mean little."""
+    return statistics.median((y - b) / (x - a) for (a, b), (x, y) in itertools.combinations(points, 2) if x != a)
 
 
 def _large(folder: Path, megapixels: int) -> bytes:

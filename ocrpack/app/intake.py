@@ -24,7 +24,7 @@ from .reader import Options, Upload
 _FIELDS = ("image", "file")
 _OPTIONS = ("output", "languages", "region", "preprocess", "pages")
 _PREPROCESS = ("auto", "best", "none")
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 HOW_TO_SEND = (
     "Send an image or a PDF as the file field `image` of a multipart form, as a raw body with its content type, "
     'or as JSON: {"image_base64": "..."}.'
