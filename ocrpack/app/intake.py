@@ -19,10 +19,9 @@ from werkzeug.wsgi import get_input_stream
 from .held import Held
 from .outputs import FORMATS
 from .problem import Problem
-from .reader import Options, Upload
+from .reader import OPTIONS, Options, Upload
 
 _FIELDS = ("image", "file")
-_OPTIONS = ("output", "languages", "region", "preprocess", "pages")
 _PREPROCESS = ("auto", "best", "none")
 _CHUNK = 1 << 18
 HOW_TO_SEND = (
@@ -94,7 +93,7 @@ def parsed(given: Mapping[str, Any], languages: tuple[str, ...]) -> Options:
     Raises:
         Problem: a value has no meaning (422).
     """
-    given = {name: given[name] for name in _OPTIONS if name in given}
+    given = {name: given[name] for name in OPTIONS if name in given}
     output = _one_of("output", given.get("output", "json"), FORMATS)
     preprocess = _one_of("preprocess", given.get("preprocess", "auto"), _PREPROCESS)
     pages = given.get("pages")

@@ -13,14 +13,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .held import Held
 from .problem import Problem
-from .reader import Options, Upload
+from .reader import OPTIONS, Options, Upload
 
 if TYPE_CHECKING:
     from .reader import Known
@@ -41,8 +41,6 @@ CREATE TABLE IF NOT EXISTS pages (
 );
 CREATE INDEX IF NOT EXISTS inputs_of ON inputs (job);
 """
-_OPTIONS = {one.name for one in fields(Options)}
-"""What this version knows of options: a job may come from one that was rolled back."""
 _ENDED = ("done", "failed", "cancelled")
 
 
@@ -260,7 +258,8 @@ def _forget_input(store: sqlite3.Connection, job: str) -> None:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    options = {name: value for name, value in json.loads(row["options"]).items() if name in _OPTIONS}
+    kept = json.loads(row["options"])  # by a version that knew of others, where a rollback has come between
+    options = {name: kept[name] for name in OPTIONS if name in kept}
     region = tuple(options["region"]) if options["region"] else None
     return Job(
         row["id"],

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,9 @@ class Options:
     region: tuple[int, int, int, int] | None = None
     preprocess: str = "auto"
     pages: str | None = None
+
+
+OPTIONS = tuple(option.name for option in fields(Options))
 
 
 @dataclass(frozen=True)

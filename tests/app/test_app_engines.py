@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from ocrpack.app.engines import Line, Model, Weight, Word, corners, load_engine
 from ocrpack.app.engines.hocr import parse
+from tests.serving import traineddata
 from tools.draw_samples import font
 
 if TYPE_CHECKING:
@@ -107,11 +108,8 @@ def test_user_words_decide_between_look_alikes(weights: Path, backend: str) -> N
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_orientation_data_tells_the_turn(weights: Path, language_data: Path, backend: str) -> None:
-    data = language_data.with_name("osd.traineddata")
-    if not data.is_file():
-        pytest.skip("no osd.traineddata on this machine")
-    (weights / "osd.traineddata").symlink_to(data)
+def test_orientation_data_tells_the_turn(weights: Path, backend: str) -> None:
+    (weights / "osd.traineddata").symlink_to(traineddata("osd"))
     with Image.open(BUNDLE / "samples" / "paragraph.png") as sample:
         image = sample.convert("RGB")
     files = tuple(Weight(weights / f"{name}.traineddata", "language") for name in ("eng", "osd"))

@@ -118,8 +118,8 @@ class RapidOcr:
     name = "rapidocr"
     backend = "onnxruntime"
     shares_by_fork = THREADS == 1
-    self_reliant = True
     """ONNX Runtime keeps no thread of its own then that a fork would lose."""
+    self_reliant = True
 
     def __init__(self, files: dict[str, Path], options: dict[str, Any]) -> None:
         """Load the models, by role."""
