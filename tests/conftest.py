@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.bundle.lock import parse_pin
+from ocrpack.bundle.packages.lockfile import parse_pin
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"

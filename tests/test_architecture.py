@@ -14,30 +14,23 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "ocrpack"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 400
+MAX_FILES = 11
+"""How many modules a folder may hold, its `__init__.py` not counted."""
+GROUND = ["errors", "compare", "shell", "logs"]
 FLOORS = {
-    "__init__": set(),
-    "errors": set(),
-    "journal": {"errors"},
-    "shell": {"errors"},
-    "compare": set(),
-    "client": {"compare", "errors", "journal", "__init__"},
-    "descriptor": {"errors", "journal", "shell"},
-    "bundle": {"descriptor", "errors", "journal", "shell"},
-    "deploy": {"bundle", "compare", "descriptor", "errors", "journal", "shell", "__init__"},
-    "export": {"bundle", "descriptor", "errors", "journal", "shell", "__init__"},
-    "cli": {"deploy", "export", "client", "bundle", "descriptor", "errors", "journal", "shell", "__init__"},
-    "__main__": {"cli"},
-    "app": {"__init__"},
-}
-"""What each part may import of the others; `__init__` stands for the version alone."""
-STAGES = [
-    "process", "machine", "root", "unit_file", "service", "lock", "instance_log", "gate", "release", "environment",
-    "modules", "supply",
-    "secret", "generation", "probe", "fleet", "supervisor", "control", "look", "check", "revision", "trial", "switch",
-    "recover", "preflight", "hook", "pipeline", "operate", "store", "measure", "reboot",
-    "doctor",
-]  # fmt: skip
-"""The stages of a deploy: each may import those before it."""
+    "": [*GROUND, "descriptor", "bundle", "client", "deploy", "exports", "cluster", "hosts", "cli"],
+    "bundle": ["format", "fetching", "packages", "contents", "init"],
+    "deploy": [
+        "system", "store", "proof", "systemd", "app_server", "supervisor", "tracking", "steps", "operations",
+    ],
+    "app": ["engines", "core", "preprocess", "images", "outputs", "engine_pool", "work", "web"],
+    "cli": ["commands"],
+}  # fmt: skip
+"""The folders of each wing, the lowest first: each may import those before it."""
+ABOVE_ITS_FOLDERS = {"bundle", "cli"}
+"""Wings whose own modules stand above their folders; in the others the folders hold everything."""
+NEVER = {("client", "descriptor"), ("client", "bundle"), ("deploy", "client"), ("bundle", "compare")}
+"""Arrows that would go down, and are none all the same."""
 APP_MAY = {
     "flask",
     "werkzeug",
@@ -55,8 +48,11 @@ APP_MAY = {
     "orjson",
     "waitress",
 }
-RUN_BY_THEMSELVES = {"gate", "supervisor", "instance_log", "launcher"}
-LAUNCHER = "ocrpack.bundle.launcher"
+LAUNCHER = "ocrpack.bundle.contents.launcher"
+RUN_BY_THEMSELVES = {
+    "ocrpack.deploy.supervisor.__main__", "ocrpack.deploy.supervisor.log_writer", LAUNCHER,
+    "ocrpack.deploy.app_server.asgi_worker",
+}  # fmt: skip
 GATE_MAY = {"gunicorn", "uvicorn", "uvicorn_worker", "aiohttp"}
 
 
@@ -95,26 +91,60 @@ def _own(file):
     return {name for name in _imports(file) if name.split(".")[0] == "ocrpack"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=_name)
-def test_imports_go_down(file):
-    here = _part(_name(file))
-    assert here in FLOORS, f"give {here} its floor"
-    for name in _own(file):
-        part = _part(name)
-        assert part == here or part in FLOORS[here], f"{_name(file)} imports {name}"
+def _arrows(wing):
+    """Yield (from, to, file, import) for every import between two parts of a wing; a part is a folder or a module."""
+    prefix = ".".join(part for part in ("ocrpack", wing) if part) + "."
+    for file in FILES:
+        here = _name(file)
+        if not here.startswith(prefix):
+            continue
+        for name in _own(file):
+            if name.startswith(prefix):
+                one, other = (path.removeprefix(prefix).split(".")[0] for path in (here, name))
+                if one != other:
+                    yield one, other, here, name
 
 
-def test_every_file_of_deploy_is_a_stage():
-    assert {file.stem for file in (PACKAGE / "deploy").glob("*.py")} - {"__init__"} == set(STAGES)
-    assert not _own(PACKAGE / "deploy" / "__init__.py"), "the supervisor and the log writer must stay light"
+@pytest.mark.parametrize("wing", FLOORS)
+def test_imports_between_folders_go_down(wing):
+    floors = FLOORS[wing]
+    for one, other, here, name in _arrows(wing):
+        if wing == "" and "app" in (one, other):
+            raise AssertionError(f"{here} imports {name}: the app stands apart")
+        if other not in floors or (wing == "" and one == "__main__"):
+            continue  # a module of the wing itself, which is held by the test of circles
+        if one in floors:
+            assert floors.index(other) < floors.index(one), f"{here} imports {name}"
+        else:
+            assert wing in ABOVE_ITS_FOLDERS, f"{here} imports {name}: give {one} its floor"
+        assert (one, other) not in NEVER, f"{here} imports {name}"
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_uses_earlier_stages(stage):
-    earlier = STAGES[: STAGES.index(stage)]
-    for name in _own(PACKAGE / "deploy" / f"{stage}.py"):
-        if name.startswith("ocrpack.deploy."):
-            assert name.split(".")[2] in earlier, f"{stage} imports {name}"
+@pytest.mark.parametrize("wing", FLOORS)
+def test_folders_do_not_import_the_modules_above_them(wing):
+    allowed = {"bundle": set(), "cli": {"console", "common", "tally", "service_options"}}
+    for one, other, here, name in _arrows(wing):
+        if one in FLOORS[wing] and other not in FLOORS[wing] and wing:
+            assert other in allowed.get(wing, set()), f"{here} imports {name}"
+
+
+def test_every_folder_has_its_floor():
+    for wing, floors in FLOORS.items():
+        folder = PACKAGE.joinpath(*wing.split(".")) if wing else PACKAGE
+        found = {file.parent.name for file in folder.glob("*/__init__.py")} - ({"app"} if wing == "" else set())
+        assert found <= set(floors), f"{wing or 'ocrpack'}: give {found - set(floors)} a floor"
+
+
+def test_folders_are_small():
+    for folder in {file.parent for file in FILES}:
+        modules = [file.name for file in folder.glob("*.py") if file.name != "__init__.py"]
+        most = 40 if folder.name == "commands" else MAX_FILES
+        assert len(modules) <= most, f"{folder} holds {len(modules)}: {sorted(modules)}"
+
+
+def test_the_processes_that_run_for_months_start_light():
+    for part in ("deploy", "deploy/supervisor"):
+        assert not _own(PACKAGE / part / "__init__.py"), part
 
 
 def test_no_circles():
@@ -128,14 +158,18 @@ def test_no_circles():
 
 
 def test_others_come_in_through_the_door():
-    """descriptor, bundle and client are used by their packages, not by their modules."""
+    """descriptor, bundle, client and logs are used by their packages, not by their modules."""
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
                 top, part, *inside = (*name.split("."), "", "")[:3] if "." in name else (name, "", "")
-                if top == "ocrpack" and part in {"descriptor", "bundle", "client"} and part != _part(_name(file)):
+                if (
+                    top == "ocrpack"
+                    and part in {"descriptor", "bundle", "client", "logs"}
+                    and part != _part(_name(file))
+                ):
                     assert inside in ([], [""]), f"{_name(file)} imports {name}: its door is ocrpack.{part}"
 
 
@@ -150,13 +184,15 @@ def test_the_app_stands_apart():
     assert not list(_imports(PACKAGE / "__init__.py")), "it ships inside bundles"
 
 
-def test_the_gate_needs_the_standard_library_and_its_server():
-    for name in _imports(PACKAGE / "deploy" / "gate.py"):
-        assert name.split(".")[0] in sys.stdlib_module_names | GATE_MAY, name
+@pytest.mark.parametrize("file", sorted((PACKAGE / "deploy" / "app_server").glob("*.py")), ids=_name)
+def test_the_app_server_needs_the_standard_library_and_its_server(file):
+    for name in _imports(file):
+        own = name.startswith("ocrpack.deploy.app_server")
+        assert own or name.split(".")[0] in sys.stdlib_module_names | GATE_MAY, name
 
 
 def test_the_launcher_needs_the_standard_library():
-    for name in _imports(PACKAGE / "bundle" / "launcher.py"):
+    for name in _imports(PACKAGE / "bundle" / "contents" / "launcher.py"):
         assert name.split(".")[0] in sys.stdlib_module_names, name
 
 
@@ -167,11 +203,11 @@ def test_only_the_shell_starts_processes():
         text = file.read_text("utf-8")
         if _name(file) in {"ocrpack.shell", LAUNCHER}:
             continue
-        if _name(file) == "ocrpack.deploy.process":
+        if _name(file) == "ocrpack.deploy.system.processes":
             assert found <= {"subprocess"}
             assert "from subprocess import Popen, TimeoutExpired" in text, "the types alone"
             continue
-        if _part(_name(file)) == "app" and file.stem in {"pool", "worker"}:
+        if _part(_name(file)) == "app" and file.parent.name == "engine_pool":
             continue  # the app stands apart, and has engine processes of its own
         assert not found, f"{_name(file)} imports {found}"
         for call in ("os.system(", "os.popen(", "os.spawn", "os.posix_spawn", "os.fork("):
@@ -185,12 +221,7 @@ def test_only_the_console_prints():
         if _name(file) != "ocrpack.cli.console" and not _name(file).startswith("ocrpack.app"):
             assert not prints, f"{file}:{prints}"
         exits = [node.lineno for node in calls if ast.unparse(node.func) in {"sys.exit", "exit", "quit"}]
-        if _part(_name(file)) not in {"cli", "app"} and file.stem not in {
-            "gate",
-            "supervisor",
-            "instance_log",
-            "launcher",
-        }:
+        if _part(_name(file)) not in {"cli", "app"} and _name(file) not in RUN_BY_THEMSELVES:
             assert not exits, f"{file}:{exits}: raise in the library, exit in cli"
 
 
@@ -201,13 +232,14 @@ def test_no_room_is_too_large(file):
 
 def test_the_reader_of_imports_reads_all_forms(tmp_path):
     """The tests above are worth nothing if an import escapes them."""
-    file = PACKAGE / "app" / "imaginary.py"
+    file = PACKAGE / "app" / "web" / "imaginary.py"
     text = (
-        "from . import page\nfrom .engines import hocr\nfrom ..deploy.root import Root\n"
+        "from . import routes\nfrom ..engines import hocr\nfrom ...deploy.store.layout import Root\n"
         "def f():\n    import git, os.path\n    from ocrpack import shell\n"
     )
     assert set(_imports(_Text(file, text))) == {
-        "ocrpack.app.page", "ocrpack.app.engines.hocr", "ocrpack.deploy.root", "ocrpack.shell", "git", "os.path",
+        "ocrpack.app.web.routes", "ocrpack.app.engines.hocr", "ocrpack.deploy.store.layout", "ocrpack.shell", "git",
+        "os.path",
     }  # fmt: skip
 
 
@@ -231,4 +263,4 @@ def test_no_path_is_left_out():
 
 def test_the_launcher_can_be_read_by_old_pythons():
     """It has to say which Python is needed, to one that is too old."""
-    ast.parse((PACKAGE / "bundle" / "launcher.py").read_text("utf-8"), feature_version=(3, 7))
+    ast.parse((PACKAGE / "bundle" / "contents" / "launcher.py").read_text("utf-8"), feature_version=(3, 7))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrpack import journal
-from ocrpack.journal import Event, Journal, Query, parse_instance_line, parse_journal_line
+from ocrpack import logs
+from ocrpack.logs import Event, Journal, Query, parse_instance_line, parse_journal_line, rotation
 from tests.conftest import REPOSITORY
 
 TEXT = st.text(st.characters(), max_size=40)
@@ -23,13 +23,13 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size
 
 
 def _read(path, parse=parse_journal_line):
-    return list(journal.read(path, parse))
+    return list(logs.read(path, parse))
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.tuples(TEXT, st.sampled_from(journal.LEVELS), st.none() | st.floats(0, 1e9),
+        st.tuples(TEXT, st.sampled_from(logs.LEVELS), st.none() | st.floats(0, 1e9),
                   st.dictionaries(st.text(max_size=3), JSON)),
         max_size=5,
     )
@@ -123,10 +123,10 @@ def test_garbage_between_lines(tmp_path, line):
     path = tmp_path / "x"
     log = Journal(path, "d")
     log.write("note", "before")
-    journal.append(path, line + b"\n")
+    logs.append(path, line + b"\n")
     log.write("note", "after")
     query = Query(level="info", grep=".", phase="")
-    found = list(journal.merged([(path, parse_journal_line)], query))
+    found = list(logs.merged([(path, parse_journal_line)], query))
     messages = [event.message for event in found]
     assert messages[0] == "before" or messages[-1] == "before", "an old time sorts first"
     assert "after" in messages
@@ -145,7 +145,7 @@ def test_separators_inside_a_message_do_not_split_the_line(tmp_path):
     odd = "a\u2028b\u2029c\x0bd\x0ce\x1cf\x85g\rh\ni"
     path = tmp_path / "x"
     path.touch()
-    _, coming = journal.follow([(path, parse_journal_line)], Query(), 0.01)
+    _, coming = logs.follow([(path, parse_journal_line)], Query(), 0.01)
     Journal(path, "d").write("note", odd)
     assert [event.message for event in _read(path)] == [odd]
     assert next(coming).message == odd
@@ -161,19 +161,19 @@ def _instance(path, *lines):
 def _deploys(path, *moments):
     for moment in moments:
         event = Event(f"2026-01-01T00:00:{moment:06.3f}Z", "d", "boot", message=f"deploy {moment:g}")
-        journal.append(path, json.dumps(event.as_dict()).encode() + b"\n")
+        logs.append(path, json.dumps(event.as_dict()).encode() + b"\n")
 
 
 @pytest.fixture
-def logs(tmp_path):
+def both(tmp_path):
     deploy, instance = tmp_path / "deploy.jsonl", tmp_path / "instance.log"
     _deploys(deploy, 1, 3, 5)
     _instance(instance, (2, "INFO two"), (3.5, "Traceback (most recent"), (4, "ERROR four"), (6, "six"))
     return [(deploy, parse_journal_line), (instance, parse_instance_line)]
 
 
-def test_logs_are_merged_by_time(logs):
-    assert [event.message for event in journal.merged(logs, Query())] == [
+def test_logs_are_merged_by_time(both):
+    assert [event.message for event in logs.merged(both, Query())] == [
         "deploy 1", "INFO two", "deploy 3", "Traceback (most recent", "ERROR four", "deploy 5", "six",
     ]  # fmt: skip
 
@@ -191,8 +191,8 @@ def test_logs_are_merged_by_time(logs):
         ({"grep": "deploy", "since": "2026-01-01T00:00:02.000Z", "level": "info"}, ["deploy 3", "deploy 5"]),
     ],
 )
-def test_queries(logs, query, expected):
-    assert [event.message for event in journal.merged(logs, Query(**query))] == expected
+def test_queries(both, query, expected):
+    assert [event.message for event in logs.merged(both, Query(**query))] == expected
 
 
 def test_rotated_logs_are_read_oldest_first(tmp_path):
@@ -226,9 +226,9 @@ def test_a_line_without_a_time_takes_the_time_before_it(tmp_path):
 class _Following:
     """Reads what `follow` yields in a thread."""
 
-    def __init__(self, logs, query=None):
+    def __init__(self, both, query=None):
         self.seen = []
-        _, events = journal.follow(logs, query or Query(), 0.01)
+        _, events = logs.follow(both, query or Query(), 0.01)
         threading.Thread(target=lambda: [self.seen.append(event.message) for event in events], daemon=True).start()
 
     def wait(self, *messages):
@@ -238,25 +238,25 @@ class _Following:
         assert self.seen == list(messages)
 
 
-def test_following_begins_now_and_filters(logs):
-    following = _Following(logs, Query(grep="new"))
-    _instance(logs[1][0], (7, "new one"), (8, "other"))
-    _deploys(logs[0][0], 9)
-    _instance(logs[1][0], (9, "new two"))
+def test_following_begins_now_and_filters(both):
+    following = _Following(both, Query(grep="new"))
+    _instance(both[1][0], (7, "new one"), (8, "other"))
+    _deploys(both[0][0], 9)
+    _instance(both[1][0], (9, "new two"))
     following.wait("new one", "new two")
 
 
-def test_following_starts_when_it_is_asked_for(logs):
-    _, events = journal.follow(logs, Query(), 0.01)
-    _instance(logs[1][0], (7, "written before the first is read"))
+def test_following_starts_when_it_is_asked_for(both):
+    _, events = logs.follow(both, Query(), 0.01)
+    _instance(both[1][0], (7, "written before the first is read"))
     assert next(events).message == "written before the first is read"
     events.close()
 
 
 @pytest.mark.parametrize("rotated", [False, True])
-def test_what_is_written_while_the_past_is_read_comes_once(logs, rotated):
-    path = logs[1][0]
-    past, coming = journal.follow(logs, Query(), 0.01)
+def test_what_is_written_while_the_past_is_read_comes_once(both, rotated):
+    path = both[1][0]
+    past, coming = logs.follow(both, Query(), 0.01)
     _instance(path, (7, "before"))
     if rotated:
         path.rename(path.with_name("instance.log.1"))
@@ -285,10 +285,10 @@ def test_following_goes_on_through_rotations(tmp_path):
         following.wait(*expected)
 
 
-def test_following_a_log_that_comes_later(logs, tmp_path):
+def test_following_a_log_that_comes_later(both, tmp_path):
     late = tmp_path / "late.log"
-    following = _Following([(tmp_path / "never.jsonl", parse_journal_line), *logs, (late, parse_instance_line)])
-    _instance(logs[1][0], (7, "seven"))
+    following = _Following([(tmp_path / "never.jsonl", parse_journal_line), *both, (late, parse_instance_line)])
+    _instance(both[1][0], (7, "seven"))
     following.wait("seven")
     time.sleep(0.1)
     _instance(late, (8, "late"))
@@ -309,8 +309,8 @@ def test_following_waits_for_the_end_of_a_line(tmp_path):
 WRITER = """
 import sys, threading
 from pathlib import Path
-from ocrpack import journal
-log = journal.Journal(Path(sys.argv[1]), sys.argv[2])
+from ocrpack import logs
+log = logs.Journal(Path(sys.argv[1]), sys.argv[2])
 for n in range(300):
     log.write("note", f"{sys.argv[2]} {n} " + "x" * 3000)
 """
@@ -327,11 +327,11 @@ def test_several_writers_at_once_write_whole_lines(tmp_path):
 
 
 def test_moments_sort_as_text():
-    moments = [journal.timestamp(seconds) for seconds in (0, 0.001, 1, 59.9999, 60, 1e9, 4e9)]
+    moments = [logs.timestamp(seconds) for seconds in (0, 0.001, 1, 59.9999, 60, 1e9, 4e9)]
     assert moments == sorted(moments)
     assert moments[0] == "1970-01-01T00:00:00.000Z"
-    assert {len(moment) for moment in [*moments, journal.timestamp()]} == {24}
-    ids = [journal.new_deploy_id() for _ in range(5)]
+    assert {len(moment) for moment in [*moments, logs.timestamp()]} == {24}
+    ids = [logs.new_deploy_id() for _ in range(5)]
     assert len(set(ids)) == 5
     assert all(a[:16] <= b[:16] for a, b in itertools.pairwise(ids))
 
@@ -343,12 +343,12 @@ def test_the_log_is_not_for_everyone(tmp_path):
 
 
 def test_the_journal_is_rotated_and_read_across(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "MAX_BYTES", 2000)
+    monkeypatch.setattr(rotation, "MAX_BYTES", 2000)
     path = tmp_path / "deploy.jsonl"
     written = Journal(path, "d")
     for number in range(40):
         written.write("note", f"line {number}")
     assert len(list(tmp_path.glob("deploy.jsonl.[0-9]"))) >= 2
     assert all(file.stat().st_size <= 2000 for file in tmp_path.glob("deploy.jsonl*"))
-    kept = [event.message for event in journal.read(path, journal.parse_journal_line)]
+    kept = [event.message for event in logs.read(path, logs.parse_journal_line)]
     assert kept == [f"line {number}" for number in range(40 - len(kept), 40)]

@@ -19,8 +19,9 @@ import jiwer
 from benchmarks.accuracy import engines
 from benchmarks.accuracy.drawings import drawings
 from benchmarks.measure import machine
-from ocrpack.app import imaging, preprocess
-from ocrpack.app.engines import Engine
+from ocrpack.app import preprocess
+from ocrpack.app.engines.base import Engine
+from ocrpack.app.images import decode
 
 REPOSITORY = Path(__file__).parent.parent.parent
 DOCUMENT = REPOSITORY / "docs" / "accuracy.md"
@@ -115,7 +116,7 @@ class Readings:
     def _text(self, case: Case, effort: str, steps: tuple[str, ...]) -> tuple[str, float]:
         key = (case.data, effort, steps)
         if key not in self._known:
-            picture = imaging.load(io.BytesIO(case.data))
+            picture = decode.load(io.BytesIO(case.data))
             begin = time.process_time()
             page, _ = preprocess.read(self._engine, picture.image, picture.dpi, (), SECONDS, effort, steps)
             self._known[key] = page.text, time.process_time() - begin

@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from ocrpack.app.engines import REGISTRY, Engine, Model, Weight, load_engine
+from ocrpack.app.engines import REGISTRY, load_engine
+from ocrpack.app.engines.base import Engine, Model, Weight
 
 NAMES = tuple(REGISTRY)
 TESSDATA = [

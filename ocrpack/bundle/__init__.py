@@ -1,28 +1,28 @@
 """The packager's wing: a source folder becomes a bundle, and a bundle is opened safely.
 
-Reading order: `manifest.py` and `archive.py` (what a bundle is), `lock.py`, `index.py`, `target.py`, `wheel.py` and
-`locking.py` (its packages), `weights.py` and `fetch.py` (its model), `parts.py`, `guide.py` and `sbom.py` (what else is
-inside), `signature.py`, and `build.py`, which puts all of it together.
+Its folders, each of which imports those before it: `format` (what a bundle is), `fetching` (files from elsewhere),
+`packages` (the lock and the wheels), `contents` (what else is inside) and `init`. `build.py` puts it all together.
 """
 
-from ocrpack.bundle.archive import Archive
 from ocrpack.bundle.build import BuildListener, Built, build, check, lock_of
 from ocrpack.bundle.build import Options as BuildOptions
-from ocrpack.bundle.card import Card, Change, card, differences
-from ocrpack.bundle.draft import ENGINES, Draft, describe, start
-from ocrpack.bundle.fetch import FetchError, fetch
-from ocrpack.bundle.index import environ, find_uv
-from ocrpack.bundle.lock import LOCK, Lock, Pin
-from ocrpack.bundle.lock import parse as parse_lock
-from ocrpack.bundle.manifest import MANIFEST, SIGNATURE, WHEELS, Entry, Manifest, Role
-from ocrpack.bundle.manifest import parse as parse_manifest
-from ocrpack.bundle.measured import Machine, Measured, MeasuredSample
+from ocrpack.bundle.contents.sbom import SBOM
+from ocrpack.bundle.diff import Change, differences
+from ocrpack.bundle.fetching.download import FetchError, fetch
+from ocrpack.bundle.fetching.index_settings import environ, find_uv
+from ocrpack.bundle.format.archive_reader import Archive
+from ocrpack.bundle.format.hashing import Digests, Hasher, sha256_of, written_back
+from ocrpack.bundle.format.manifest import MANIFEST, SIGNATURE, WHEELS, Entry, Manifest, Role
+from ocrpack.bundle.format.manifest import parse as parse_manifest
+from ocrpack.bundle.format.measured import Machine, Measured, MeasuredSample
+from ocrpack.bundle.format.signature import verify as verify_signature
+from ocrpack.bundle.init.new_source import ENGINES, Draft, describe, start
+from ocrpack.bundle.inspect import Card, card
+from ocrpack.bundle.packages.lockfile import LOCK, Lock, Pin
+from ocrpack.bundle.packages.lockfile import parse as parse_lock
+from ocrpack.bundle.packages.platforms import Target
+from ocrpack.bundle.packages.platforms import here as this_machine
 from ocrpack.bundle.registry import pull, push
-from ocrpack.bundle.sbom import SBOM
-from ocrpack.bundle.signature import verify as verify_signature
-from ocrpack.bundle.stream import Digests, Hasher, sha256_of, written_back
-from ocrpack.bundle.target import Target
-from ocrpack.bundle.target import here as this_machine
 
 __all__ = [
     "ENGINES",

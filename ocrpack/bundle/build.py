@@ -7,17 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ocrpack.bundle import guide, index, locking, output, target, tool, weights, wheel
-from ocrpack.bundle.archive import ArchiveWriter
-from ocrpack.bundle.manifest import Entry, Manifest, check_paths
-from ocrpack.bundle.measured import MEASURED
-from ocrpack.bundle.parts import LATER, Part, collect, in_order
-from ocrpack.bundle.sbom import SBOM, sbom
-from ocrpack.bundle.signature import sign
-from ocrpack.bundle.stream import Hasher, Progress, written_back
+from ocrpack.bundle import build_output
+from ocrpack.bundle.contents import ocrpack_wheel, setup_guide
+from ocrpack.bundle.contents.parts import LATER, Part, collect, in_order
+from ocrpack.bundle.contents.sbom import SBOM, sbom
+from ocrpack.bundle.fetching import weights
+from ocrpack.bundle.format.archive_writer import ArchiveWriter
+from ocrpack.bundle.format.hashing import Hasher, Progress, written_back
+from ocrpack.bundle.format.manifest import Entry, Manifest, check_paths
+from ocrpack.bundle.format.measured import MEASURED
+from ocrpack.bundle.format.signature import sign
+from ocrpack.bundle.packages import make_lock, package_index, platforms, wheels
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, Source, load, load_source
 from ocrpack.errors import DescriptorError, Finding, Where, explained_io
-from ocrpack.journal import append, timestamp
+from ocrpack.logs import append, timestamp
 from ocrpack.shell import WINDOWS, CommandError, run
 
 _COMMAND_DEADLINE_S = 24 * 3600
@@ -119,18 +122,18 @@ def build(source: Path, wanted: Path | None, options: Options, listener: BuildLi
         UsageError: a platform or a key is none.
     """
     descriptor = load(source)
-    place = output.place(descriptor, wanted)
+    place = build_output.place(descriptor, wanted)
     with explained_io("make the bundle", place):
         place.parent.mkdir(parents=True, exist_ok=True)
         _run_commands(descriptor, source if source.is_dir() else source.parent, place, listener)
         loaded, weight_paths, warnings = check(source, built=True, fetching=_told(listener))
         locked = lock_of(loaded, options, listener)
-        locked, wheels = _wheels(loaded, locked, options, listener)
-        parts = [*collect(loaded, weight_paths, locked.lock.data, wheels), *_tool(loaded, options, listener)]
+        locked, carried = _wheels(loaded, locked, options, listener)
+        parts = [*collect(loaded, weight_paths, locked.lock.data, carried), *_tool(loaded, options, listener)]
         return _write(loaded, locked, in_order(parts), place, options, listener, tuple(warnings))
 
 
-def lock_of(loaded: Source, options: Options, listener: BuildListener, *, upgrade: bool = False) -> locking.Locked:
+def lock_of(loaded: Source, options: Options, listener: BuildListener, *, upgrade: bool = False) -> make_lock.Locked:
     """Return the lock of a checked source folder.
 
     Raises:
@@ -138,7 +141,7 @@ def lock_of(loaded: Source, options: Options, listener: BuildListener, *, upgrad
         PreflightError: the package index cannot be reached.
     """
     listener.doing("lock")
-    return locking.lock(loaded, options.platforms, listener.command_line, upgrade=upgrade)
+    return make_lock.lock(loaded, options.platforms, listener.command_line, upgrade=upgrade)
 
 
 def _told(listener: BuildListener) -> weights.Fetching:
@@ -172,8 +175,8 @@ def _run_commands(descriptor: Descriptor, folder: Path, place: Path, listener: B
 
 
 def _wheels(
-    loaded: Source, locked: locking.Locked, options: Options, listener: BuildListener
-) -> tuple[locking.Locked, list[tuple[str, Path]]]:
+    loaded: Source, locked: make_lock.Locked, options: Options, listener: BuildListener
+) -> tuple[make_lock.Locked, list[tuple[str, Path]]]:
     """Return the wheels that go into the bundle, by name: those of the index where they are asked for.
 
     The lock comes back with the hashes of what was built from source.
@@ -183,39 +186,39 @@ def _wheels(
         return locked, carried
     listener.doing("wheels")
     targets = machines(loaded.descriptor, options)
-    located = index.locate(locked.lock, locking.lowest_python(loaded.descriptor), listener.command_line)
-    lock, files, built = wheel.choose(locked.lock, located, locked.carried, targets, listener.command_line)
+    located = package_index.locate(locked.lock, make_lock.lowest_python(loaded.descriptor), listener.command_line)
+    lock, files, built = wheels.choose(locked.lock, located, locked.carried, targets, listener.command_line)
     for file in files:
-        carried.append((file.name, wheel.fetch_file(file, _told(listener)(file.name, file.size))))
+        carried.append((file.name, wheels.fetch_file(file, _told(listener)(file.name, file.size))))
     return replace(locked, lock=lock), [*carried, *((path.name, path) for path in built)]
 
 
 def _tool(loaded: Source, options: Options, listener: BuildListener) -> list[Part]:
     """Return ocrpack itself, with all that it needs where that is asked for."""
     if not options.self_contained:
-        return tool.parts()
+        return ocrpack_wheel.parts()
     listener.doing("ocrpack's own wheels")
     targets = machines(loaded.descriptor, options)
-    return [*tool.parts(), *tool.needs(targets, listener.command_line)]
+    return [*ocrpack_wheel.parts(), *ocrpack_wheel.needs(targets, listener.command_line)]
 
 
-def machines(descriptor: Descriptor, options: Options) -> list[target.Target]:
+def machines(descriptor: Descriptor, options: Options) -> list[platforms.Target]:
     """Return the machines that wheels are carried for: this one where none is named.
 
     Raises:
         UsageError: a platform or a Python is none, or not one that the descriptor admits.
     """
-    pythons = [target.python(text, descriptor.python) for text in options.pythons]
+    pythons = [platforms.python(text, descriptor.python) for text in options.pythons]
     if not pythons:
-        pythons = [target.default_python(descriptor.python, sys.version_info[:2])]
+        pythons = [platforms.default_python(descriptor.python, sys.version_info[:2])]
     if not options.platforms:
-        return [target.here(f"{major}.{minor}.0") for major, minor in pythons]
-    return [target.named(platform, python) for platform in options.platforms for python in pythons]
+        return [platforms.here(f"{major}.{minor}.0") for major, minor in pythons]
+    return [platforms.named(platform, python) for platform in options.platforms for python in pythons]
 
 
 def _write(
     source: Source,
-    locked: locking.Locked,
+    locked: make_lock.Locked,
     parts: Sequence[Part],
     place: Path,
     options: Options,
@@ -224,10 +227,10 @@ def _write(
 ) -> Built:
     check_paths([part.path for part in parts] + list(LATER))
     total = sum(part.size for part in parts)
-    output.require_space(place.parent, sum(part.size for part in parts if not _left_out(part, options)))
+    build_output.require_space(place.parent, sum(part.size for part in parts if not _left_out(part, options)))
     listener.doing("build")
     listener.total(total)
-    with output.output(place) as made, Hasher() as hasher:
+    with build_output.output(place) as made, Hasher() as hasher:
         writer = ArchiveWriter(made.file, hasher)
         with written_back(made.file.fileno()):
             for part in parts:
@@ -250,7 +253,7 @@ def _write(
         made.file.flush()
         size = made.file.tell()
         absent = sum(_left_out(part, options) for part in parts)
-        unchanged = output.stands_already(place, manifest, signature, absent, force=options.force)
+        unchanged = build_output.stands_already(place, manifest, signature, absent, force=options.force)
         if not unchanged:
             made.publish()
     return Built(place, manifest, size, unchanged, warnings)
@@ -268,7 +271,7 @@ def _add(writer: ArchiveWriter, later: Sequence[Part]) -> tuple[Entry, ...]:
 
 
 def _later(
-    source: Source, resolved: Descriptor, locked: locking.Locked, entries: Mapping[str, Entry], total: int
+    source: Source, resolved: Descriptor, locked: make_lock.Locked, entries: Mapping[str, Entry], total: int
 ) -> list[Part]:
     """Return the parts that state the digests of the others."""
     packed = tuple(entries[weight.path] for weight in resolved.model.weights)
@@ -276,7 +279,7 @@ def _later(
     carries = any(entry.role == "wheel" for entry in entries.values())
     runs_alone = script in entries and "__main__" in (source.folder / script).read_text("utf-8", "replace")
     return [
-        Part(guide.GUIDE, "guide", guide.guide(resolved, packed, total, runs_alone, carries)),
+        Part(setup_guide.GUIDE, "guide", setup_guide.guide(resolved, packed, total, runs_alone, carries)),
         Part(DESCRIPTOR, "descriptor", resolved.as_json().encode()),
         Part(SBOM, "sbom", sbom(resolved, locked.lock, packed)),
     ]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 from packaging.version import InvalidVersion, Version
 from pydantic import BaseModel, Field, ValidationError
 
-from ocrpack.bundle.archive import Archive
-from ocrpack.bundle.manifest import Manifest
-from ocrpack.bundle.stream import CHUNK, Progress, sha256_of
+from ocrpack.bundle.format.archive_reader import Archive
+from ocrpack.bundle.format.hashing import CHUNK, Progress, sha256_of
+from ocrpack.bundle.format.manifest import Manifest
 from ocrpack.errors import BundleError, ConflictError, NotFoundError, PreflightError, UsageError, explained_io
 
 if TYPE_CHECKING:

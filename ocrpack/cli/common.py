@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrpack.errors import PreflightError, UsageError
-from ocrpack.journal import timestamp
+from ocrpack.logs import timestamp
 
 if TYPE_CHECKING:
-    from ocrpack.deploy.root import Root
+    from ocrpack.deploy.store.layout import Root
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no prose.")]
@@ -63,6 +63,6 @@ def find_root(path: Path | None) -> Root:
         raise PreflightError(
             "this command runs on Linux and macOS", "on Windows, follow SETUP.md in the bundle, or use WSL"
         )
-    from ocrpack.deploy.root import Root, default_root
+    from ocrpack.deploy.store.layout import Root, default_root
 
     return Root((path or default_root()).expanduser().absolute())

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ocrpack.errors import Finding, OcrpackError
-from ocrpack.journal import Event
+from ocrpack.logs import Event
 
 if TYPE_CHECKING:
     from rich.console import Console

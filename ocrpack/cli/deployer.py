@@ -14,10 +14,10 @@ from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, 
 from ocrpack.errors import BundleError, OcrpackError, VerifyError
 
 if TYPE_CHECKING:
-    from ocrpack.deploy.pipeline import Deployed, Listener
-    from ocrpack.deploy.preflight import Plan
-    from ocrpack.deploy.root import Root
-    from ocrpack.deploy.trial import Comparison
+    from ocrpack.deploy.operations.deploy import Deployed, Listener
+    from ocrpack.deploy.proof.prove import Comparison
+    from ocrpack.deploy.steps.plan import Plan
+    from ocrpack.deploy.store.layout import Root
 
 
 Installer = Annotated[Literal["auto", "uv", "pip"], typer.Option(help="What makes the virtual environment.")]
@@ -75,11 +75,12 @@ def deploy(
     Example: ocrpack deploy dist/tesseract-1.0.0.zip --port 8080
     """
     from ocrpack.bundle import Archive
-    from ocrpack.deploy import pipeline, preflight
-    from ocrpack.deploy.switch import Care
+    from ocrpack.deploy.operations import deploy
+    from ocrpack.deploy.steps import preflight
+    from ocrpack.deploy.steps.plan import Care, Options
 
     place = find_root(root)
-    options = preflight.Options(
+    options = Options(
         host, port, any_port, tag_repo, not no_tag, installer, boot_deadline, install_deadline, lock_wait, secrets,
         keep, offline, weights, allowed_signers, care=Care(observe, max_regression, stop_first),
     )  # fmt: skip
@@ -89,13 +90,13 @@ def deploy(
             _show_plan(preflight.plan(archive, place, bundle, options), json)
         return
     with _listener(quiet or json) as listener:
-        deployed = pipeline.deploy(bundle, place, options, listener)
+        deployed = deploy.deploy(bundle, place, options, listener)
     _show_deployed(deployed, json, quiet)
 
 
 @contextlib.contextmanager
 def _listener(quiet: bool) -> Iterator[Listener]:
-    from ocrpack.deploy.pipeline import Listener
+    from ocrpack.deploy.operations.deploy import Listener
 
     with console.Progress(quiet=quiet).shown() as progress:
         yield Listener(progress.event, progress.total, progress.advance)
@@ -122,17 +123,17 @@ def rollback(
 
     Example: ocrpack rollback tesseract --to 1.0.0
     """
-    from ocrpack.deploy import pipeline, preflight
-    from ocrpack.deploy.switch import Care
+    from ocrpack.deploy.operations import deploy
+    from ocrpack.deploy.steps.plan import Care, Options
 
     place = find_root(root)
     deployment = place.find(name)
-    options = preflight.Options(
+    options = Options(
         tag_repo=tag_repo, tag=not no_tag, installer=installer, install_seconds=install_deadline,
         lock_wait_s=lock_wait, keep=keep, care=Care(observe, max_regression, stop_first),
     )  # fmt: skip
     if dry_run:
-        release, record = pipeline.earlier(deployment, to)
+        release, record = deploy.earlier(deployment, to)
         facts = {"name": deployment.name, "from": deployment.current, "to": release, "version": record.version}
         if json:
             console.print_json({"dry_run": True, **facts})
@@ -140,7 +141,7 @@ def rollback(
             console.result(f"would roll {deployment.name} back from {deployment.current} to {release}")
         return
     with _listener(quiet or json) as listener:
-        deployed = pipeline.rollback(deployment, to, place, options, listener)
+        deployed = deploy.rollback(deployment, to, place, options, listener)
     _show_deployed(deployed, json, quiet)
 
 
@@ -167,7 +168,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
 
 
 def _show_deployed(deployed: Deployed, as_json: bool, quiet: bool) -> None:
-    from ocrpack.deploy.pipeline import as_json as answer
+    from ocrpack.deploy.operations.deploy import as_json as answer
 
     if as_json:
         console.print_json(answer(deployed))
@@ -242,11 +243,12 @@ def _verify_bundle(path: Path, allowed: Path | None, quiet: bool) -> tuple[str, 
 
 
 def _verify_deployment(root: Root, name: str | None) -> tuple[str, dict[str, Any]]:
-    from ocrpack.deploy import operate, recover
+    from ocrpack.deploy.operations.verify import verify as check
+    from ocrpack.deploy.steps import recover
 
     deployment = root.find(name)
     recover.mend(root, deployment)
-    findings, samples = operate.verify(deployment)
+    findings, samples = check(deployment)
     answer = {
         "ok": not findings,
         "name": deployment.name,

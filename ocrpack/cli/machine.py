@@ -11,9 +11,9 @@ from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, 
 from ocrpack.errors import Finding, PreflightError, UsageError
 
 if TYPE_CHECKING:
-    from ocrpack.deploy.doctor import Part
-    from ocrpack.deploy.service import Unit
-    from ocrpack.deploy.unit_file import File, Scope
+    from ocrpack.deploy.operations.doctor import Part
+    from ocrpack.deploy.systemd.unit_text import File, Scope
+    from ocrpack.deploy.systemd.units import Unit
 
 User = Annotated[bool, typer.Option("--user", help="Units of this user, in ~/.config/systemd/user.")]
 System = Annotated[bool, typer.Option("--system", help="Units of the system, in /etc/systemd/system; needs root.")]
@@ -31,7 +31,7 @@ def doctor(root: RootFolder = None, json: Json = False, quiet: Quiet = False) ->
 
     Example: ocrpack doctor
     """
-    from ocrpack.deploy import doctor
+    from ocrpack.deploy.operations import doctor
 
     parts = doctor.examine(find_root(root))
     found = [finding for part in parts for finding in part.findings]
@@ -74,17 +74,17 @@ def install(
 
     Example: ocrpack service install tesseract
     """
-    from ocrpack.deploy import reboot
+    from ocrpack.deploy.operations import boot_service
 
     if user and system:
         raise UsageError("--user and --system exclude each other", "leave both out: the system's for root, else yours")
     scope: Scope | None = "user" if user else "system" if system else None
     deployment = find_root(root).find(name)
     if show or dry_run:
-        unit, files = reboot.plan(deployment, scope)
+        unit, files = boot_service.plan(deployment, scope)
         _show_plan(unit, files, json, show)
         return
-    done = reboot.install(deployment, scope, lock_wait)
+    done = boot_service.install(deployment, scope, lock_wait)
     if json:
         console.print_json({**_facts(done.unit), "started": done.started, "warnings": _as_dicts(done.warnings)})
         return
@@ -124,11 +124,11 @@ def uninstall(
 
     Example: ocrpack service uninstall tesseract
     """
-    from ocrpack.deploy import reboot
-    from ocrpack.deploy import service as units
+    from ocrpack.deploy.operations import boot_service
+    from ocrpack.deploy.systemd import units as units
 
     deployment = find_root(root).find(name)
-    unit = units.owner(deployment) if dry_run else reboot.uninstall(deployment, lock_wait)
+    unit = units.owner(deployment) if dry_run else boot_service.uninstall(deployment, lock_wait)
     if json:
         what = _facts(unit) if unit else {"name": deployment.name, "unit": None, "scope": None}
         console.print_json({**({"dry_run": True} if dry_run else {}), **what})

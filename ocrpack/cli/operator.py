@@ -15,9 +15,9 @@ from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, 
 from ocrpack.errors import UsageError
 
 if TYPE_CHECKING:
-    from ocrpack.deploy.look import Status
-    from ocrpack.deploy.root import Deployment
-    from ocrpack.journal import Event
+    from ocrpack.deploy.store.layout import Deployment
+    from ocrpack.deploy.supervisor.status import Status
+    from ocrpack.logs import Event
 
 
 def status(name: Name = None, root: RootFolder = None, json: Json = False, quiet: Quiet = False) -> None:
@@ -25,16 +25,16 @@ def status(name: Name = None, root: RootFolder = None, json: Json = False, quiet
 
     Example: ocrpack status
     """
-    from ocrpack.deploy import look
+    from ocrpack.deploy.supervisor import status
 
     place = find_root(root)
     deployments = [place.find(name)] if name is not None else [place.deployment(known) for known in place.names()]
     for deployment in deployments:
-        if look.needs_mending(deployment):
-            from ocrpack.deploy import recover
+        if status.needs_mending(deployment):
+            from ocrpack.deploy.steps import recover
 
             recover.mend(place, deployment)
-    found = [look.status(deployment) for deployment in deployments]
+    found = [status.status(deployment) for deployment in deployments]
     if json:
         console.print_json({"deployments": [one.as_dict() for one in found]})
     elif found:
@@ -49,10 +49,10 @@ def releases(name: Name = None, root: RootFolder = None, json: Json = False, qui
 
     Example: ocrpack list
     """
-    from ocrpack.deploy import store
+    from ocrpack.deploy.store import listing
 
     place = find_root(root)
-    found = store.releases(place, [place.find(name).name] if name is not None else place.names())
+    found = listing.releases(place, [place.find(name).name] if name is not None else place.names())
     if json:
         console.print_json({"releases": [one.as_dict() for one in found]})
     elif found:
@@ -74,9 +74,9 @@ def _row(one: Status) -> list[str]:
 
 
 def _report(deployment: Deployment, what: str, json: bool, quiet: bool) -> None:
-    from ocrpack.deploy import look
+    from ocrpack.deploy.supervisor import status
 
-    now = look.status(deployment)
+    now = status.status(deployment)
     if json:
         console.print_json({"deployments": [now.as_dict()]})
     elif not quiet:
@@ -98,13 +98,13 @@ def stop(
 
     Example: ocrpack stop tesseract
     """
-    from ocrpack.deploy import operate
+    from ocrpack.deploy.operations import lifecycle
 
     deployment = find_root(root).find(name)
     if dry_run:
         _would(deployment, "stop", json)
         return
-    ran = operate.stop(deployment, lock_wait)
+    ran = lifecycle.stop(deployment, lock_wait)
     _report(deployment, "is stopped" if ran else "was not running", json, quiet)
 
 
@@ -116,13 +116,13 @@ def start(
 
     Example: ocrpack start tesseract
     """
-    from ocrpack.deploy import operate
+    from ocrpack.deploy.operations import lifecycle
 
     deployment = find_root(root).find(name)
     if dry_run:
         _would(deployment, "start", json)
         return
-    operate.start(deployment, lock_wait)
+    lifecycle.start(deployment, lock_wait)
     _report(deployment, "serves", json, quiet)
 
 
@@ -134,13 +134,13 @@ def restart(
 
     Example: ocrpack restart tesseract
     """
-    from ocrpack.deploy import operate
+    from ocrpack.deploy.operations import lifecycle
 
     deployment = find_root(root).find(name)
     if dry_run:
         _would(deployment, "restart", json)
         return
-    operate.restart(deployment, lock_wait)
+    lifecycle.restart(deployment, lock_wait)
     _report(deployment, "serves", json, quiet)
 
 
@@ -159,11 +159,11 @@ def prune(
 
     Example: ocrpack prune tesseract --keep 2
     """
-    from ocrpack.deploy import operate
+    from ocrpack.deploy.operations import lifecycle
 
     place = find_root(root)
     deployment = place.find(name)
-    removed = operate.prune(place, deployment, keep, lock_wait, dry_run=dry_run)
+    removed = lifecycle.prune(place, deployment, keep, lock_wait, dry_run=dry_run)
     if json:
         console.print_json({"name": deployment.name, "dry_run": dry_run, "removed": removed})
         return
@@ -187,7 +187,7 @@ def remove(
 
     Example: ocrpack remove tesseract --yes
     """
-    from ocrpack.deploy import operate
+    from ocrpack.deploy.operations import lifecycle
 
     place = find_root(root)
     deployment = place.find(name)
@@ -196,7 +196,7 @@ def remove(
         return
     if not yes and not json and sys.stdin.isatty():
         typer.confirm(f"Delete {name} with all its releases and logs?", abort=True, err=True)
-    operate.remove(place, deployment, lock_wait)
+    lifecycle.remove(place, deployment, lock_wait)
     if json:
         console.print_json({"removed": name})
     elif not quiet:
@@ -224,7 +224,7 @@ def logs(
     """
     import re
 
-    from ocrpack import journal
+    from ocrpack import logs
 
     try:
         re.compile(grep)
@@ -234,14 +234,14 @@ def logs(
         ) from None
     if instance and deploys:
         raise UsageError("--instance and --deploys exclude each other", "leave both out to see all")
-    query = journal.Query(moment(since), moment(until), level, phase, grep)
+    query = logs.Query(moment(since), moment(until), level, phase, grep)
     deployment = find_root(root).find(name)
-    sources: list[tuple[Path, journal.Parser]] = []
+    sources: list[tuple[Path, logs.Parser]] = []
     if not instance:
-        sources.append((deployment.deploy_log, journal.parse_journal_line))
+        sources.append((deployment.deploy_log, logs.parse_journal_line))
     if not deploys:
-        sources.append((deployment.instance_log, journal.parse_instance_line))
-    past, coming = journal.follow(sources, query) if follow else (journal.merged(sources, query), iter(()))
+        sources.append((deployment.instance_log, logs.parse_instance_line))
+    past, coming = logs.follow(sources, query) if follow else (logs.merged(sources, query), iter(()))
     shown = past if lines is None else deque(past, lines)
     for event in itertools.chain(shown, coming):
         if json:

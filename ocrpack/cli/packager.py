@@ -170,7 +170,7 @@ def _listener(quiet: bool) -> Iterator[BuildListener]:
 
 def _measure(listener: BuildListener) -> Callable[[Path, Mapping[str, Path]], bytes]:
     """Return what runs a bundle on this machine and measures it."""
-    from ocrpack.deploy.measure import measure
+    from ocrpack.deploy.operations.measure import measure
 
     def measured(bundle: Path, files: Mapping[str, Path]) -> bytes:
         listener.doing("test")

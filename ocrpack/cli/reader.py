@@ -164,16 +164,17 @@ def _deployed(name: str | None, root: Path | None) -> str:
     """Return the address of a deployment on this machine."""
     if sys.platform == "win32":
         raise UsageError("no service is named", "pass --url URL")
-    from ocrpack.deploy import look, recover
+    from ocrpack.deploy.steps import recover
+    from ocrpack.deploy.supervisor import status
 
     place = find_root(root)
     try:
         deployment = place.find(name)
     except NotFoundError as error:
         raise NotFoundError(error.message, f"pass --url URL for a service elsewhere; {error.remedy}") from None
-    if look.needs_mending(deployment):
+    if status.needs_mending(deployment):
         recover.mend(place, deployment)
-    found = look.status(deployment)
+    found = status.status(deployment)
     if found.url is None or found.state in {"stopped", "failed", "empty", "damaged"}:
         raise BootError(f"{found.name} is {found.state}", f"`ocrpack start {found.name}`, or pass --url URL")
     return found.url

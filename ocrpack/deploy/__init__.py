@@ -1,8 +1,8 @@
 """The deployer's wing: a bundle becomes a service.
 
-Reading order: `pipeline.py` (deploy from top to bottom) and `operate.py` (what comes after), then the stages in their
-order: `root.py`, `preflight.py`, `release.py`, `environment.py`, `secret.py`, `control.py` and `supervisor.py` with
-`generation.py`, `gate.py` and `instance_log.py`, `check.py`, `revision.py`, `switch.py`.
+Its folders, each of which imports those before it: `system` (the machine), `store` (what lies on the target), `proof`
+(does it read right), `systemd`, `app_server` (what runs inside a generation), `supervisor`, `tracking`, `steps` (what a
+deploy does) and `operations` (what a person asks for; begin with `operations/deploy.py`).
 
 The supervisor and the log writer are run as modules of this package and must stay light, so this file imports nothing.
 """

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ocrpack.app.engines import Line, Page, RefusedError, Word
+from ocrpack.app.engines.base import Line, Page, RefusedError, Word
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,9 +19,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from ocrpack.app import documents
-from ocrpack.app.imaging import Limits, Picture
-from ocrpack.app.problem import Problem
+from ocrpack.app.core.problem import Problem
+from ocrpack.app.images import documents
+from ocrpack.app.images.decode import Limits, Picture
 
 LIMITS = Limits(megapixels=20, pages=5)
 MEMORY = 3 * 2**30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpack.app.engines import Line, Page, Word
+from ocrpack.app.engines.base import Line, Page, Word
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_app_server import FakeEngine, assert_problem, said
 
 from ocrpack.app import create_app
-from ocrpack.app.access import Rate
-from ocrpack.app.engines import Line, Page
-from ocrpack.app.problem import Problem
+from ocrpack.app.core.problem import Problem
+from ocrpack.app.engines.base import Line, Page
+from ocrpack.app.web.access import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

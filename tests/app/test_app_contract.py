@@ -16,13 +16,14 @@ import pytest
 from drawings import PROJECT, TRUTH, drawing
 from PIL import Image, ImageDraw, ImageFont
 
-from ocrpack.app.engines import ENTRY_POINTS, REGISTRY, Model, Page, Weight, load_engine
+from ocrpack.app.engines import ENTRY_POINTS, REGISTRY, load_engine
+from ocrpack.app.engines.base import Model, Page, Weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ocrpack.app.engines import Engine
+    from ocrpack.app.engines.base import Engine
 
 LIBRARIES = {"tesseract": "tesserocr", "rapidocr": "rapidocr"}
 INK = "#202020"

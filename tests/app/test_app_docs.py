@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from drawings import PROJECT
 
 from ocrpack.app import create_app
-from ocrpack.app.settings import Limits
+from ocrpack.app.core.settings import Limits
 from tests.serving import served
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from drawings import drawing, encoded
 from pdf_files import FONT, pdf, scan_page, text_page
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
-from ocrpack.app import documents, imaging
-from ocrpack.app.imaging import Limits
-from ocrpack.app.problem import Problem
+from ocrpack.app.core.problem import Problem
+from ocrpack.app.images import decode, documents
+from ocrpack.app.images.decode import Limits
 
 ENCRYPTED = base64.b64decode("""
 JVBERi0xLjcKJb/3ov4KMSAwIG9iago8PCAvUGFnZXMgMiAwIFIgL1R5cGUgL0NhdGFsb2cgPj4KZW5kb2JqCjIgMCBvYmoKPDwg
@@ -41,12 +41,12 @@ def _count(stream: io.BytesIO) -> int:
     return len(documents.page(stream, Limits())[0])
 
 
-def _pages(data: bytes, limits: Limits = imaging.DEFAULT_LIMITS, chosen: str | None = None) -> list[imaging.Picture]:
+def _pages(data: bytes, limits: Limits = decode.DEFAULT_LIMITS, chosen: str | None = None) -> list[decode.Picture]:
     choice = documents.parse_pages(chosen) if chosen else None
     return list(documents.pages(io.BytesIO(data), limits, choice))
 
 
-def _refusal(data: bytes, limits: Limits = imaging.DEFAULT_LIMITS, chosen: str | None = None) -> Problem:
+def _refusal(data: bytes, limits: Limits = decode.DEFAULT_LIMITS, chosen: str | None = None) -> Problem:
     with pytest.raises(Problem) as caught:
         _pages(data, limits, chosen)
     return caught.value
@@ -330,7 +330,7 @@ def test_jpeg_keeps_size_and_looks() -> None:
 
 def test_pypdfium2_is_loaded_for_pdfs_alone() -> None:
     code = (
-        "import io, sys; from ocrpack.app import documents; from PIL import Image; data = io.BytesIO();"
+        "import io, sys; from ocrpack.app.images import documents; from PIL import Image; data = io.BytesIO();"
         "Image.new('L', (9, 9)).save(data, 'PNG'); list(documents.pages(data)); sys.exit('pypdfium2' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

@@ -13,7 +13,8 @@ import pytest
 from drawings import BACKENDS, BUNDLE, drawing
 from PIL import Image, ImageDraw
 
-from ocrpack.app.engines import Line, Model, Weight, Word, corners, load_engine
+from ocrpack.app.engines import load_engine
+from ocrpack.app.engines.base import Line, Model, Weight, Word, corners
 from ocrpack.app.engines.hocr import parse
 from tests.serving import traineddata
 from tools.draw_samples import font

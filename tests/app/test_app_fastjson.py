@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ocrpack.app import fastjson
+from ocrpack.app.core import fastjson
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrpack.app.foreign import markdown, paragraphs
+from ocrpack.app.outputs.markdown import markdown, paragraphs
 
 
 @pytest.mark.parametrize(

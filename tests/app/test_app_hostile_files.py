@@ -16,7 +16,7 @@ from mutations import outcome
 from pdf_files import pdf, scan_page, text_page
 from PIL import Image
 
-from ocrpack.app import documents, imaging
+from ocrpack.app.images import decode, documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ SECONDS = 10
 
 def _images() -> dict[str, bytes]:
     small = drawing("RGB", "black", "white").resize((190, 35))
-    kinds = [kind for kind in imaging.FORMATS if kind != "DIB"]
+    kinds = [kind for kind in decode.FORMATS if kind != "DIB"]
     deep = small.convert("L").convert("I").point(lambda value: value * 257).convert("I;16")
     return {
         **{kind: encoded(small, kind) for kind in kinds},
@@ -110,7 +110,7 @@ def test_a_circle_of_tiff_pages_ends() -> None:
     entries = int.from_bytes(data[first : first + 2], "little")
     place = first + 2 + 12 * entries
     data[place : place + 4] = first.to_bytes(4, "little")
-    assert documents.page(io.BytesIO(data), imaging.Limits())[0] == [1]
+    assert documents.page(io.BytesIO(data), decode.Limits())[0] == [1]
 
 
 def test_what_does_not_fit_the_memory_is_the_inputs_fault(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from drawings import TRUTH, drawing, encoded
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
-from ocrpack.app import imaging
-from ocrpack.app.problem import Problem
+from ocrpack.app.core.problem import Problem
+from ocrpack.app.images import decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ READABLE: dict[str, Callable[[], bytes]] = {
     "screenshot with a transparent margin": lambda: encoded(_window()),
     "several frames": _frames,
     "MPO": _phone_photo,
-    **({"AVIF": lambda: encoded(drawing("RGB", "black", "white"), "AVIF")} if "AVIF" in imaging.FORMATS else {}),
+    **({"AVIF": lambda: encoded(drawing("RGB", "black", "white"), "AVIF")} if "AVIF" in decode.FORMATS else {}),
     "1 dpi": lambda: encoded(drawing(), dpi=(1, 1)),
     "300 dpi": lambda: encoded(drawing(), dpi=(300, 300)),
     **{f"EXIF orientation {turn}": lambda turn=turn: _turned(turn, "JPEG") for turn in range(2, 9)},
@@ -123,26 +123,26 @@ def test_reads_every_kind_of_image(client: FlaskClient, kind: str) -> None:
 
 
 def test_warns_of_what_it_left_out() -> None:
-    several = imaging.load(io.BytesIO(_frames()))
+    several = decode.load(io.BytesIO(_frames()))
     assert several.warnings == ("the file holds several frames; the first was read",)
-    doubtful = imaging.load(io.BytesIO(encoded(drawing(), dpi=(5, 5))))
+    doubtful = decode.load(io.BytesIO(encoded(drawing(), dpi=(5, 5))))
     assert doubtful.dpi is None
     assert "not plausible" in doubtful.warnings[0]
-    assert imaging.load(io.BytesIO(encoded(drawing(), dpi=(300, 300)))).dpi == 300
-    silent = imaging.load(io.BytesIO(encoded(drawing(), "TIFF")))
+    assert decode.load(io.BytesIO(encoded(drawing(), dpi=(300, 300)))).dpi == 300
+    silent = decode.load(io.BytesIO(encoded(drawing(), "TIFF")))
     assert (silent.dpi, silent.warnings) == (None, ())
 
 
 def test_pixels_are_the_same_whatever_the_depth() -> None:
-    plain = imaging.load(io.BytesIO(encoded(drawing()))).image
+    plain = decode.load(io.BytesIO(encoded(drawing()))).image
     for kind in ("16-bit", "32-bit TIFF", "float TIFF, to 1"):
-        deep = imaging.load(io.BytesIO(READABLE[kind]())).image
+        deep = decode.load(io.BytesIO(READABLE[kind]())).image
         difference = ImageChops.difference(plain, deep).getextrema()
         assert max(high for _, high in difference) <= 1, kind
 
 
 def test_a_blank_deep_image_is_no_fault() -> None:
-    assert imaging.load(io.BytesIO(encoded(Image.new("I;16", (20, 20), 0)))).image.getpixel((0, 0)) == (0, 0, 0)
+    assert decode.load(io.BytesIO(encoded(Image.new("I;16", (20, 20), 0)))).image.getpixel((0, 0)) == (0, 0, 0)
 
 
 def _broken_exif(kind: str) -> bytes:
@@ -194,7 +194,7 @@ ODD: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_images_come_out_black_on_white(kind: str) -> None:
-    picture = imaging.load(io.BytesIO(ODD[kind]()))
+    picture = decode.load(io.BytesIO(ODD[kind]()))
     assert (picture.image.mode, picture.image.size) == ("RGB", (760, 140))
     difference = ImageChops.difference(picture.image.convert("L"), drawing())
     assert ImageStat.Stat(difference).mean[0] < 3
@@ -202,15 +202,15 @@ def test_odd_images_come_out_black_on_white(kind: str) -> None:
 
 def test_warnings_and_filters_stay_as_they_were() -> None:
     before = list(warnings.filters)
-    imaging.load(io.BytesIO(_broken_exif("JPEG")))
+    decode.load(io.BytesIO(_broken_exif("JPEG")))
     with pytest.raises(Problem):
-        imaging.load(io.BytesIO(encoded(drawing())[:500]))
+        decode.load(io.BytesIO(encoded(drawing())[:500]))
     assert warnings.filters == before
 
 
 def test_a_broken_second_frame_does_not_hinder_the_first() -> None:
     frames = encoded(drawing("RGB", 0, "white"), "GIF", save_all=True, append_images=[drawing(text="Two")])
-    picture = imaging.load(io.BytesIO(frames[: len(frames) * 2 // 3]))
+    picture = decode.load(io.BytesIO(frames[: len(frames) * 2 // 3]))
     assert picture.image.size == (760, 140)
 
 
@@ -237,8 +237,8 @@ FAULTS = {
 @pytest.mark.parametrize("kind", FAULTS)
 def test_faults_of_the_input_are_named(kind: str) -> None:
     data, status, words = FAULTS[kind]
-    for step in (imaging.check, imaging.load):
-        if step is imaging.check and kind.startswith("cut"):
+    for step in (decode.check, decode.load):
+        if step is decode.check and kind.startswith("cut"):
             continue
         with pytest.raises(Problem) as caught:
             step(io.BytesIO(data))
@@ -247,17 +247,17 @@ def test_faults_of_the_input_are_named(kind: str) -> None:
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    imaging.check(io.BytesIO(_header(10_000, 10_000)))
-    imaging.check(io.BytesIO(_header(2_000, 1_000)), imaging.Limits(megapixels=2))
-    imaging.check(io.BytesIO(_header(20_000, 20_000)), imaging.Limits(megapixels=400))
+    decode.check(io.BytesIO(_header(10_000, 10_000)))
+    decode.check(io.BytesIO(_header(2_000, 1_000)), decode.Limits(megapixels=2))
+    decode.check(io.BytesIO(_header(20_000, 20_000)), decode.Limits(megapixels=400))
 
 
 def test_limits_and_sizes_are_named() -> None:
     with pytest.raises(Problem) as caught:
-        imaging.check(io.BytesIO(_header(2_001, 1_000)), imaging.Limits(megapixels=2))
+        decode.check(io.BytesIO(_header(2_001, 1_000)), decode.Limits(megapixels=2))
     assert caught.value.detail.startswith("It has 2001 x 1000 pixels, 2.0 megapixels; the limit is 2 megapixels")
     with pytest.raises(Problem) as caught:
-        imaging.check(io.BytesIO(_header(60_000, 60_000)), imaging.Limits(megapixels=2.5))
+        decode.check(io.BytesIO(_header(60_000, 60_000)), decode.Limits(megapixels=2.5))
     assert "the limit is 2.5 megapixels" in caught.value.detail
 
 

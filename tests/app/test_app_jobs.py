@@ -15,12 +15,13 @@ from drawings import drawing, encoded
 from test_app_server import FakeEngine, assert_problem, said
 
 from ocrpack.app import create_app
-from ocrpack.app.engines import Page, RefusedError
-from ocrpack.app.held import Held
-from ocrpack.app.jobs import Jobs
-from ocrpack.app.problem import Problem
-from ocrpack.app.reader import Options, Upload
-from ocrpack.app.settings import Limits
+from ocrpack.app.core.problem import Problem
+from ocrpack.app.core.settings import Limits
+from ocrpack.app.core.shared_file import Held
+from ocrpack.app.engines.base import Page, RefusedError
+from ocrpack.app.work.job_store import Jobs
+from ocrpack.app.work.options import Options
+from ocrpack.app.work.request_work import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,7 +270,7 @@ def test_a_result_that_cannot_be_made_fails_its_job_alone(
     def broken(*_: Any) -> None:
         raise RuntimeError("no such glyph")
 
-    monkeypatch.setattr("ocrpack.app.service.render", broken)
+    monkeypatch.setattr("ocrpack.app.work.service.render", broken)
     client = app(lambda: said("text")).test_client()
     job = begin(client, output="pdf")
     problem = until(client, job, "failed")["problem"]
@@ -281,7 +282,7 @@ def test_a_result_that_cannot_be_made_fails_its_job_alone(
 
 def test_a_result_waits_for_space_and_is_made_once(app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[str] = []
-    monkeypatch.setattr("ocrpack.app.service.render", lambda *_: rendered.append("once") or b"%PDF")
+    monkeypatch.setattr("ocrpack.app.work.service.render", lambda *_: rendered.append("once") or b"%PDF")
     finish, refused = Jobs.finish, []
 
     def full(*args: Any) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrpack.app import settings
-from ocrpack.app.machine import processors
+from ocrpack.app.core import settings
+from ocrpack.app.core.processors import processors
 from ocrpack.descriptor.model import SPARE_THREADS, Limits
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
-    from ocrpack.app.engines import Page
+    from ocrpack.app.engines.base import Page
 
 SAMPLE = BUNDLE / "samples" / "paragraph.png"
 KEY = "a-token-of-the-service"

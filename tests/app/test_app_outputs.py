@@ -20,8 +20,8 @@ from lxml import etree
 from PIL import Image, ImageChops, ImageStat
 from pytesseract.pytesseract import file_to_dict
 
-from ocrpack.app import documents
 from ocrpack.app.engines import hocr as hocr_reader
+from ocrpack.app.images import documents
 from ocrpack.app.outputs import FORMATS, glyphless, render
 from ocrpack.app.outputs.layout import one_line, pages
 

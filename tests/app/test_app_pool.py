@@ -145,8 +145,8 @@ def test_without_an_engine_it_is_not_ready(served: Callable[..., FlaskClient], m
     assert read(client, kind.FINE).status_code == 200
     with ThreadPoolExecutor(1) as pool:
         with monkeypatch.context() as patch:
-            patch.setattr("ocrpack.app.pool._FRESH_S", 0)
-            patch.setattr("ocrpack.app.pool.subprocess.Popen", out_of_processes)
+            patch.setattr("ocrpack.app.engine_pool.pool._FRESH_S", 0)
+            patch.setattr("ocrpack.app.engine_pool.processes.subprocess.Popen", out_of_processes)
             reader = psutil.Process(engines(client)[0])
             os.kill(reader.ppid(), signal.SIGKILL)
             psutil.wait_procs([reader], timeout=10)
@@ -174,7 +174,7 @@ def test_an_engine_that_cannot_be_loaded_ends_the_start(make_bundle: Callable[..
 def test_processes_and_threads_are_what_the_profile_says(
     make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, profile: str, processes: int, threads: int
 ) -> None:
-    monkeypatch.setattr("ocrpack.app.machine.processors", lambda: 2)
+    monkeypatch.setattr("ocrpack.app.core.processors.processors", lambda: 2)
     client = create_app(make_bundle(profile=profile)).test_client()
     ready = client.get("/readyz").json
     assert (ready["processes"], ready["threads"]) == (processes, threads)

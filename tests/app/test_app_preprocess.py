@@ -13,8 +13,10 @@ from drawings import TRUTH, drawing
 from PIL import Image, ImageDraw
 
 from benchmarks.accuracy.drawings import KINDS, SIZE, TEXTS, drawings, page
-from ocrpack.app import imaging, preprocess
-from ocrpack.app.engines import Engine, Line, Model, Page, Weight, Word, corners, load_engine
+from ocrpack.app import preprocess
+from ocrpack.app.engines import load_engine
+from ocrpack.app.engines.base import Engine, Line, Model, Page, Weight, Word, corners
+from ocrpack.app.images import decode
 from ocrpack.app.preprocess.ballot import certainty, vote
 from ocrpack.app.preprocess.frame import Frame
 from ocrpack.app.preprocess.measure import Ink, level, stroke
@@ -72,7 +74,7 @@ def read(engine: Engine, image: Image.Image, effort: str = "auto") -> Page:
 )
 def test_each_difficulty_is_read(engine: Engine, kind: str, effort: str) -> None:
     one = next(one for one in drawings([kind]) if one.kind == kind)
-    picture = imaging.load(io.BytesIO(one.data))
+    picture = decode.load(io.BytesIO(one.data))
     found = read(engine, picture.image, effort)
     # Light ink on dark in the middle of a page costs some characters when it is read but twice.
     assert rate(one.text, found.text) <= (0.13 if (kind, effort) == ("inverted bands", "auto") else 0.025)
@@ -180,7 +182,7 @@ def test_real_receipts_are_read_better(engine: Engine, shared_data: Path) -> Non
     rates: dict[str, list[float]] = {"none": [], "auto": []}
     for name in ("031.jpg", "062.jpg"):
         truth = (shared_data / "receipts" / f"{name}.txt").read_text("utf-8").upper()
-        picture = imaging.load(io.BytesIO((shared_data / "receipts" / name).read_bytes()))
+        picture = decode.load(io.BytesIO((shared_data / "receipts" / name).read_bytes()))
         for steps, found in rates.items():
             found.append(rate(truth, read(engine, picture.image, steps).text.upper()))
     assert sum(rates["auto"]) < 0.5 * sum(rates["none"])

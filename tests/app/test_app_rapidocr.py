@@ -14,13 +14,14 @@ import pytest
 from drawings import PROJECT, TRUTH, drawing
 from PIL import Image, ImageDraw, ImageFont
 
-from ocrpack.app.engines import Model, Weight, load_engine
+from ocrpack.app.engines import load_engine
+from ocrpack.app.engines.base import Model, Weight
 from ocrpack.app.engines.order import rows_of
 
 rapidocr = pytest.importorskip("rapidocr")
 
 if TYPE_CHECKING:
-    from ocrpack.app.engines import Engine
+    from ocrpack.app.engines.base import Engine
 
 MODELS = Path(rapidocr.__file__).parent / "models"
 FILES = {

@@ -13,8 +13,8 @@ from drawings import drawing, encoded
 from test_app_server import FakeEngine, assert_problem
 
 from ocrpack.app import create_app
-from ocrpack.app.problem import Problem
-from ocrpack.app.remote import Fetcher, is_public
+from ocrpack.app.core.problem import Problem
+from ocrpack.app.work.fetch_image import Fetcher, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

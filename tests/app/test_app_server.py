@@ -14,7 +14,7 @@ import pytest
 from drawings import TRUTH, drawing, encoded
 
 from ocrpack.app import create_app
-from ocrpack.app.engines import Line, Page, RefusedError
+from ocrpack.app.engines.base import Line, Page, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

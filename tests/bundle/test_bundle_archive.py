@@ -19,8 +19,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrpack.bundle import Archive, Hasher
-from ocrpack.bundle.archive import ArchiveWriter, Member, encode_end
-from ocrpack.bundle.manifest import MAX_FILES, MAX_PATH_BYTES, Entry, Manifest, check_paths, order, parse, size_limit
+from ocrpack.bundle.format.archive_writer import ArchiveWriter
+from ocrpack.bundle.format.manifest import (
+    MAX_FILES,
+    MAX_PATH_BYTES,
+    Entry,
+    Manifest,
+    check_paths,
+    order,
+    parse,
+    size_limit,
+)
+from ocrpack.bundle.format.zip_records import Member, encode_end
 from ocrpack.errors import BundleError, NotFoundError
 from tests.conftest import REPOSITORY
 

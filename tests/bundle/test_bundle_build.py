@@ -73,7 +73,11 @@ def test_the_embedded_package_is_packed_for_an_engine_alone(maker, engine):
     made = maker.build(_with_app(maker, app))
     with Archive(made.path) as archive:
         packed = {entry.path for entry in archive.manifest.having("package")}
-    assert {"ocrpack/__init__.py", "ocrpack/app/server.py", "ocrpack/app/engines/tesseract.py"} <= packed or not engine
+    assert {
+        "ocrpack/__init__.py",
+        "ocrpack/app/web/server.py",
+        "ocrpack/app/engines/tesseract.py",
+    } <= packed or not engine
     assert bool(packed) == bool(engine)
     assert not any("__pycache__" in path or path.startswith("ocrpack/deploy") for path in packed)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrpack.bundle import Archive, Measured, card, differences
-from ocrpack.bundle.measured import parse as parse_measured
+from ocrpack.bundle.format.measured import parse as parse_measured
 from ocrpack.errors import BundleError
 from tests.bundle.conftest import TRAINED
 from tests.index import Index, make_wheel

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from ocrpack.bundle import check, describe, start
-from ocrpack.bundle.draft import ENGINES
+from ocrpack.bundle.init.new_source import ENGINES
 from ocrpack.errors import ConflictError, NotFoundError, UsageError
 
 FLASK = """

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ocrpack.bundle import FetchError, fetch
-from ocrpack.bundle.fetch import _user_of, cache_folder
+from ocrpack.bundle.fetching.download import _user_of, cache_folder
 
 CONTENT = os.urandom(3_000_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from packaging.tags import sys_tags
 
-from ocrpack.bundle import Lock, Pin, target, this_machine
+from ocrpack.bundle import Lock, Pin, this_machine
+from ocrpack.bundle.packages import platforms
 from ocrpack.errors import UsageError
 
 
@@ -36,7 +37,7 @@ def test_this_machine_takes_what_pip_takes_here():
     ],
 )  # fmt: skip
 def test_tags(platform, takes, refuses):
-    machine = target.named(platform, (3, 11))
+    machine = platforms.named(platform, (3, 11))
     assert [tag for tag in takes if machine.rank(f"x-1.0-{tag}.whl") is None] == []
     assert [tag for tag in refuses if machine.rank(f"x-1.0-{tag}.whl") is not None] == []
     assert machine.rank("no wheel.whl") is None
@@ -54,11 +55,11 @@ def test_tags(platform, takes, refuses):
     ],
 )
 def test_markers(platform, system, machine, release):
-    environment = target.named(platform, (3, 12)).environment
+    environment = platforms.named(platform, (3, 12)).environment
     assert environment["sys_platform"] == system
     assert environment["platform_machine"] == machine
     assert environment["platform_release"].partition(".")[0] == release
-    assert Pin("x", "1", target.marker(platform)).applies(environment)
+    assert Pin("x", "1", platforms.marker(platform)).applies(environment)
     assert Pin("x", "1", 'python_version == "3.12"').applies(environment)
     assert not Pin("x", "1", 'python_version < "3.12"').applies(environment)
 
@@ -69,7 +70,7 @@ def test_what_is_missing():
         Pin("native", "1", hashes=("d",)),
     )  # fmt: skip
     lock = Lock(">=3.11", "", (), pins)
-    machine = target.named("manylinux_2_28_x86_64", (3, 11))
+    machine = platforms.named("manylinux_2_28_x86_64", (3, 11))
     wheels = {"everywhere-1-py3-none-any.whl": "b", "native-1-cp312-cp312-manylinux_2_17_x86_64.whl": "d"}
     assert [pin.name for pin in machine.missing(lock, wheels)] == ["native"]
     assert [pin.name for pin in machine.missing(lock, {})] == ["everywhere", "native"]
@@ -81,5 +82,5 @@ def test_what_is_missing():
 )
 def test_platforms_that_are_none(name):
     with pytest.raises(UsageError, match="no platform") as caught:
-        target.named(name, (3, 11))
+        platforms.named(name, (3, 11))
     assert "manylinux_2_28_x86_64" in caught.value.remedy

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from ocrpack.deploy.check import Address, request, run_sample, wait_until_ready
+from ocrpack.deploy.proof.health import wait_until_ready
+from ocrpack.deploy.proof.samples import Address, request, run_sample
 from ocrpack.descriptor import Endpoint, parse
 from ocrpack.errors import BootError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ocrpack.deploy import machine as looks
+from ocrpack.deploy.system import resources as looks
 
 FACTS = {
     "python", "ocrpack", "uv", "git", "root", "disk_free_bytes", "memory_total_bytes", "memory_available_bytes",
@@ -170,7 +170,8 @@ def test_a_deployment_of_someone_else(machine):
     assert "12345" in warned[0]["message"]
     assert codes(machine.run("doctor", "--json").json)["owner"] == "warning"
     script = (
-        "import os, pwd; from pathlib import Path; from ocrpack.deploy import machine; os.setuid(12346)\n"
+        "import os, pwd; from pathlib import Path\n"
+        "from ocrpack.deploy.system import resources as machine; os.setuid(12346)\n"
         "print([(finding.severity, finding.message) for finding in machine.foreign(Path('/usr'))])"
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=machine.env)

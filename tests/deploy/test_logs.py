@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.deploy.instance_log import KEEP, MAX_LINE, InstanceLog
-from ocrpack.journal import generations, parse_instance_line, read
+from ocrpack.deploy.supervisor.log_writer import KEEP, MAX_LINE, InstanceLog
+from ocrpack.logs import generations, parse_instance_line, read
 from tests.conftest import MINI_APP, REPOSITORY
 
 WRITER = """
 import sys
 from pathlib import Path
-from ocrpack.deploy.instance_log import InstanceLog
+from ocrpack.deploy.supervisor.log_writer import InstanceLog
 log = InstanceLog(Path(sys.argv[1]), sys.argv[2], max_bytes=8000, keep=400)
 for n in range(int(sys.argv[3])):
     log.write(f"{sys.argv[2]} {n}\\n".encode())
@@ -69,7 +69,9 @@ def test_a_log_that_was_moved_away_is_made_anew(tmp_path):
 
 def _start(path, release="r1"):
     return subprocess.Popen(
-        [sys.executable, "-m", "ocrpack.deploy.instance_log", path, release], cwd=REPOSITORY, stdin=subprocess.PIPE
+        [sys.executable, "-m", "ocrpack.deploy.supervisor.log_writer", path, release],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
     )
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ocrpack.bundle import Hasher, Manifest
-from ocrpack.bundle.archive import ArchiveWriter
-from ocrpack.bundle.manifest import order
+from ocrpack.bundle.format.archive_writer import ArchiveWriter
+from ocrpack.bundle.format.manifest import order
 from tests.conftest import MINI_APP
 from tests.index import Index, make_wheel
 

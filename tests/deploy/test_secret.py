@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrpack.deploy import secret
+from ocrpack.deploy.store import secrets_file
 from ocrpack.errors import PreflightError
 
 
@@ -25,8 +25,8 @@ def file(tmp_path):
 
 
 def _store(path, values):
-    secret.stage(path, values)
-    secret.commit(path)
+    secrets_file.stage(path, values)
+    secrets_file.commit(path)
 
 
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -41,16 +41,16 @@ def test_what_is_stored_is_read(tmp_path, values):
     path.unlink(missing_ok=True)
     _store(path, values)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert secret.read(path) == values
-    assert secret.load(path, tuple(values)) == values
-    assert secret.load(path, ()) == {}
+    assert secrets_file.read(path) == values
+    assert secrets_file.load(path, tuple(values)) == values
+    assert secrets_file.load(path, ()) == {}
 
 
 def test_an_older_release_keeps_its_secrets(tmp_path):
     path = tmp_path / "stored.env"
     _store(path, {"OLD": "1", "BOTH": "1"})
     _store(path, {"NEW": "2", "BOTH": "2"})
-    assert secret.read(path) == {"OLD": "1", "NEW": "2", "BOTH": "2"}
+    assert secrets_file.read(path) == {"OLD": "1", "NEW": "2", "BOTH": "2"}
 
 
 def test_what_no_variable_can_hold_is_refused(tmp_path):
@@ -58,9 +58,9 @@ def test_what_no_variable_can_hold_is_refused(tmp_path):
     path.write_text('TOKEN="a\\u0000b"\n')
     path.chmod(0o600)
     with pytest.raises(PreflightError, match="given"):
-        secret.read(path)
+        secrets_file.read(path)
     with pytest.raises(PreflightError, match="larger than"):
-        secret.gather(("TOKEN",), tmp_path / "none", None, {"TOKEN": "x" * 70_000})
+        secrets_file.gather(("TOKEN",), tmp_path / "none", None, {"TOKEN": "x" * 70_000})
 
 
 def test_storing_is_private_whatever_the_umask(tmp_path):
@@ -76,7 +76,7 @@ def test_storing_is_private_whatever_the_umask(tmp_path):
 
 def test_plain_lines(file):
     path = file("# a comment\n\nA=1\r\nB = spaced\nC=a=b # no comment\nD=\"quoted \\u00e9\\n\"\nE='single'\nF=\n")
-    assert secret.read(path) == {
+    assert secrets_file.read(path) == {
         "A": "1", "B": " spaced", "C": "a=b # no comment", "D": "quoted é\n", "E": "'single'", "F": "",
     }  # fmt: skip
 
@@ -84,37 +84,37 @@ def test_plain_lines(file):
 @pytest.mark.parametrize("line", ["no equals sign", 'A="not closed', 'A="a" b', 'A="bad \\x"'])
 def test_a_line_that_is_none_is_named_and_its_value_is_not_shown(file, line):
     with pytest.raises(PreflightError, match=r":2 is not NAME=value") as caught:
-        secret.read(file(f"OK=1\n{line}\n"))
+        secrets_file.read(file(f"OK=1\n{line}\n"))
     assert line not in str(caught.value)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666, 0o610])
 def test_a_file_that_others_may_read(file, mode):
     with pytest.raises(PreflightError, match=f"mode {mode:o}") as caught:
-        secret.read(file("A=1", mode))
+        secrets_file.read(file("A=1", mode))
     assert caught.value.remedy.startswith("chmod 600 ")
 
 
 def test_files_that_cannot_be_read(file, tmp_path):
-    assert secret.read(tmp_path / "nothing") == {}
+    assert secrets_file.read(tmp_path / "nothing") == {}
     for path in (tmp_path, file(b"A=\xff\xfe")):
         with pytest.raises(PreflightError, match="cannot read the secrets"):
-            secret.read(path)
+            secrets_file.read(path)
     with pytest.raises(PreflightError, match="no such file"):
-        secret.gather((), tmp_path / "stored", tmp_path / "nothing", {})
+        secrets_file.gather((), tmp_path / "stored", tmp_path / "nothing", {})
 
 
 def test_who_wins(file, tmp_path):
     stored = tmp_path / "stored.env"
     _store(stored, dict.fromkeys("ABC", "stored"))
     given_file = file("A=given\nB=given\nZ=unasked\n")
-    assert secret.gather(("A", "B", "C"), stored, given_file, {"A": "environment", "PATH": "x"}) == {
+    assert secrets_file.gather(("A", "B", "C"), stored, given_file, {"A": "environment", "PATH": "x"}) == {
         "A": "environment", "B": "given", "C": "stored",
     }  # fmt: skip
 
 
 def test_all_that_is_missing_is_said_at_once(tmp_path):
     with pytest.raises(PreflightError, match="A, C") as caught:
-        secret.gather(("A", "B", "C"), tmp_path / "stored", None, {"B": "s3cr3t"})
+        secrets_file.gather(("A", "B", "C"), tmp_path / "stored", None, {"B": "s3cr3t"})
     assert [finding.code for finding in caught.value.findings] == ["secret-missing"] * 2
     assert "s3cr3t" not in json.dumps(caught.value.as_dict())

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.deploy.root import Deployment, State
-from ocrpack.deploy.unit_file import Setup, units
+from ocrpack.deploy.store.layout import Deployment
+from ocrpack.deploy.store.state import State
+from ocrpack.deploy.systemd.unit_text import Setup, units
 from tests.deploy.booted import Booted
 
 STRANGE = "a b%h \"q\" 'r' $HOME \\x41 ü漢"
@@ -100,7 +101,7 @@ def test_without_systemd_the_remedy_works(machine):
 
 
 def test_the_line_for_cron_and_for_a_mac():
-    from ocrpack.deploy.reboot import alternative
+    from ocrpack.deploy.operations.boot_service import alternative
 
     strange = Deployment(Path("/srv/50% off"), "mini")
     assert r"'/srv/50\% off'" in alternative(strange, "linux")

@@ -119,9 +119,9 @@ def test_a_dead_log_writer_is_replaced(machine):
         1,
     )
     machine.deploy(machine.bundle(app=talking))
-    (writer,) = machine.processes_of("ocrpack.deploy.instance_log")
+    (writer,) = machine.processes_of("ocrpack.deploy.supervisor.log_writer")
     os.kill(writer, signal.SIGKILL)
-    machine.wait(lambda: machine.processes_of("ocrpack.deploy.instance_log") not in ([], [writer]))
+    machine.wait(lambda: machine.processes_of("ocrpack.deploy.supervisor.log_writer") not in ([], [writer]))
     assert machine.get("/readyz")["status"] == "ok"
     machine.wait(lambda: "asked for /readyz" in machine.run("logs", "--instance").out)
 
@@ -187,7 +187,7 @@ def test_a_drain_that_was_interrupted_does_not_hurt_the_next_deploy(machine):
 
 
 def test_a_deploy_is_the_remedy_for_a_lost_release(machine):
-    from ocrpack.deploy.root import remove_tree
+    from ocrpack.deploy.system.files import remove_tree
 
     machine.deploy(machine.bundle(version="1.0"))
     machine.run("stop")

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from ocrpack.bundle import BuildListener, BuildOptions, build
-from ocrpack.deploy import look
-from ocrpack.deploy.root import Root
+from ocrpack.deploy.store.layout import Root
+from ocrpack.deploy.supervisor import status
 from tests.conftest import MINI_APP, Machine, Ran
 from tests.faults.index import Index
 
@@ -160,7 +160,7 @@ class Bench:
 
     def status(self):
         """Return what `ocrpack status` tells."""
-        return look.status(Root(self.machine.root).deployment("mini"))
+        return status.status(Root(self.machine.root).deployment("mini"))
 
     def processes(self):
         """Return the processes of this deployment by what they are."""
@@ -228,7 +228,7 @@ def _kind(process):
     words = process.cmdline()
     if "ocrpack.deploy.supervisor" in words:
         return "supervisor"
-    if "ocrpack.deploy.instance_log" in words:
+    if "ocrpack.deploy.supervisor.log_writer" in words:
         return "log writer"
     if any("gunicorn" in word for word in words[:4]):
         parent = process.parent()

@@ -16,7 +16,7 @@ import atheris
 
 with atheris.instrument_imports(include=["ocrpack"]):
     from ocrpack import bundle, descriptor
-    from ocrpack.bundle import archive, manifest, measured, signature
+    from ocrpack.bundle.format import manifest, measured, signature, zip_records
     from ocrpack.errors import OcrpackError
 
 from tests.conftest import REPOSITORY
@@ -43,7 +43,7 @@ def inner_files(data):
         content = files[path]
         entries.append(manifest.Entry(path, len(content), _sha(content), "file"))
         try:
-            member = archive.Member(path, len(content), zlib.crc32(content), len(body))
+            member = zip_records.Member(path, len(content), zlib.crc32(content), len(body))
             body += member.local_header() + content
         except UnicodeEncodeError:
             return
@@ -51,10 +51,10 @@ def inner_files(data):
     written = manifest.Manifest("x", "1", tuple(entries)).data
     if given.ConsumeBool():
         written = given.ConsumeBytes(400) or written
-    members.append(archive.Member("manifest.json", len(written), zlib.crc32(written), len(body)))
+    members.append(zip_records.Member("manifest.json", len(written), zlib.crc32(written), len(body)))
     body += members[-1].local_header() + written
     directory = b"".join(member.central_header() for member in members)
-    PLACE.write_bytes(body + directory + archive.encode_end(len(members), len(directory), len(body)))
+    PLACE.write_bytes(body + directory + zip_records.encode_end(len(members), len(directory), len(body)))
     _open()
 
 

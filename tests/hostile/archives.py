@@ -9,8 +9,8 @@ import warnings
 import zipfile
 import zlib
 
-from ocrpack.bundle.archive import Member, encode_end
-from ocrpack.bundle.manifest import Entry, Manifest
+from ocrpack.bundle.format.manifest import Entry, Manifest
+from ocrpack.bundle.format.zip_records import Member, encode_end
 
 _ZEROS = 1 << 28
 

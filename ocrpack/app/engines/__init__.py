@@ -1,4 +1,4 @@
-"""What an OCR engine is to the app, and the engines there are.
+"""The OCR engines there are, and how one is loaded.
 
 An engine is one module with a `load(model) -> Engine` function and one line in `REGISTRY`; another package brings its
 own as an entry point of the group `ocrpack.engines` that names such a function. An engine's library is imported inside
@@ -7,108 +7,30 @@ its module alone, so that a bundle needs to install only the engine it uses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from .base import Engine, Line, Model, Page, RefusedError, Weight, Word, corners
 
-    from PIL.Image import Image
-
-Box = tuple[int, int, int, int]
-Polygon = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+__all__ = [
+    "ENTRY_POINTS",
+    "REGISTRY",
+    "Engine",
+    "Line",
+    "Model",
+    "Page",
+    "RefusedError",
+    "Weight",
+    "Word",
+    "corners",
+    "load_engine",
+]
 
 REGISTRY = {
     "tesseract": ".tesseract",
     "rapidocr": ".rapidocr",
 }
 ENTRY_POINTS = "ocrpack.engines"
-
-
-class RefusedError(Exception):
-    """Say why the engine will not read an image that is sound in itself."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """Hold a word and where it stands: pixels, origin top left, polygon clockwise from the reader's top left."""
-
-    text: str
-    bbox: Box
-    polygon: Polygon
-    confidence: float | None
-
-
-@dataclass(frozen=True)
-class Line(Word):
-    """Hold a line of text and its words in reading order."""
-
-    words: tuple[Word, ...]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Hold what was read from one image; `angle` is how far the text is turned clockwise, in degrees."""
-
-    text: str
-    angle: float
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
-class Weight:
-    """Name one file of a model's weights."""
-
-    path: Path
-    role: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """Say what an engine is to load."""
-
-    name: str
-    version: str
-    languages: tuple[str, ...]
-    weights: tuple[Weight, ...]
-    options: Mapping[str, Any]
-
-
-class Engine(Protocol):
-    """Read text from images; the caller lets one image in at a time, and nothing of it may colour the next."""
-
-    name: str
-    backend: str
-    version: str
-    """The version of the engine's library."""
-    shares_by_fork: bool
-    """Whether processes forked after `load` can use the loaded model."""
-    self_reliant: bool
-    """Whether it copes with turned, slanted, small and faint text by itself, so that preparing pages brings nothing."""
-
-    def read(self, image: Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
-        """Return the text of an upright RGB image, in some of the model's languages (none named: all of them).
-
-        Raises:
-            RefusedError: the engine cannot take this image.
-            TimeoutError: reading took longer than `seconds`.
-        """
-        ...
-
-    def turn(self, image: Image) -> int | None:
-        """Return by how many quarter turns clockwise the text is turned (0 to 3), None where that cannot be told."""
-        ...
-
-
-def corners(bbox: Box, quarter_turns: int) -> Polygon:
-    """Return a box's corners clockwise, from the top left as seen by who reads text turned so far clockwise."""
-    left, top, right, bottom = bbox
-    upright = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    first, second, third, fourth = upright[quarter_turns % 4 :] + upright[: quarter_turns % 4]
-    return first, second, third, fourth
 
 
 def load_engine(name: str, model: Model) -> Engine:

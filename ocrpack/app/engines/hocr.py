@@ -9,12 +9,12 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from . import Line, Page, Word, corners
+from .base import Line, Page, Word, corners
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from . import Box
+    from .base import Box
 
 # By as many degrees the baselines of level text may be off.
 NOT_LEVEL = 0.5

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import Line, Page, Word
+from .base import Line, Page, Word
 from .order import Rect, rows_of
 
 # These are read when the libraries are loaded, so they stand before any import of one. By default ONNX Runtime keeps a
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from . import Box, Model, Polygon
+    from .base import Box, Model, Polygon
 
 Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from . import Page, RefusedError
+from .base import Page, RefusedError
 from .hocr import parse
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from . import Model
+    from .base import Model
 
 # Tesseract's own threads cost more than they bring, and several workers of them starve each other. OpenMP reads this
 # when the library is loaded, so it stands before any import of it.

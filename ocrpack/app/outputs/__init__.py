@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .. import fastjson
+from ..core import fastjson
 from . import alto, hocr, pdf, tables
 from .layout import Answer, plain
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageFilter, ImageStat
 
-from ..engines import RefusedError
+from ..engines.base import RefusedError
 from . import measure
 from .ballot import certainty, vote, worth
 from .frame import Frame
@@ -24,7 +24,7 @@ from .frame import Frame
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ..engines import Engine, Page
+    from ..engines.base import Engine, Page
 
 STEPS = ("reduce", "straighten", "turn", "rescale", "level")
 

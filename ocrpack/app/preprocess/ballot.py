@@ -10,12 +10,12 @@ from itertools import pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from ..engines import Line, Page, Word
+from ..engines.base import Line, Page, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..engines import Box
+    from ..engines.base import Box
 
 # A character read with less than this is more likely to be wrong than right.
 EVEN = 0.5

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..engines import corners
+from ..engines.base import corners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..engines import Box, Line, Page, Polygon, Word
+    from ..engines.base import Box, Line, Page, Polygon, Word
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageMath
 
 if TYPE_CHECKING:
-    from ..engines import Page
+    from ..engines.base import Page
 
 SIDE = 480  # of the copy that ink is sought in
 FAINT = 8  # contrast below this is no ink, of 255

@@ -1,0 +1,1 @@
+"""What every part of the app uses: settings, problems, JSON, shared files."""

@@ -1,0 +1,1 @@
+"""The processes that read, and the queue of pages before them."""

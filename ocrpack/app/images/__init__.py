@@ -1,0 +1,1 @@
+"""Bytes become pictures: images, TIFFs and PDFs."""

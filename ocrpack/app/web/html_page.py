@@ -1,0 +1,56 @@
+"""The page at / for people, its example image, and the headers that keep browsers safe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, abort, render_template, send_file
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from ..core.settings import Settings
+
+HEADERS = {
+    # blob: is the image that the person picked, shown from the browser's own memory.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+# What the page offers to download: the output's name, the file's ending, and what it is called.
+DOWNLOADS = (
+    ("text", "txt", "Text"),
+    ("pdf", "pdf", "PDF"),
+    ("json", "json", "JSON"),
+    ("hocr", "hocr", "hOCR"),
+    ("alto", "xml", "ALTO"),
+    ("tsv", "tsv", "TSV"),
+    ("csv", "csv", "CSV"),
+)
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Add the page, the example and the security headers to `app`."""
+
+    @app.get("/")
+    def index() -> ResponseReturnValue:
+        return render_template("index.html", settings=settings, downloads=DOWNLOADS)
+
+    @app.get("/example")
+    def example() -> ResponseReturnValue:
+        if settings.example is None:
+            abort(404)
+        return send_file(settings.example)
+
+    @app.after_request
+    def secure(response: Response) -> Response:
+        response.headers.extend(HEADERS)
+        return response

@@ -1,0 +1,1 @@
+"""What is in a bundle besides the packager's files."""

@@ -1,0 +1,1 @@
+"""Bring files from elsewhere, with their hashes checked."""

@@ -1,0 +1,1 @@
+"""Begin a bundle source, be it from an app that is there."""

@@ -1,0 +1,1 @@
+"""The Python packages of a bundle: which, in which versions, and their wheels."""

@@ -1,0 +1,1 @@
+"""What a person asks for: deploy, rollback, start, stop, verify, and so on."""

@@ -1,0 +1,1 @@
+"""Whether an app reads right."""

@@ -1,0 +1,1 @@
+"""What a deploy does, step by step."""

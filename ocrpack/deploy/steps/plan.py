@@ -1,0 +1,142 @@
+"""What a deploy is going to do: the deployer's choices, and the release that is to serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ocrpack.bundle import Manifest
+from ocrpack.deploy.proof.app_client import Address, public
+from ocrpack.deploy.steps.missing_weights import Supply
+from ocrpack.deploy.store import environments
+from ocrpack.deploy.store.interpreters import Installer, Python
+from ocrpack.deploy.store.layout import Deployment
+from ocrpack.deploy.store.state import Launch, Record
+from ocrpack.deploy.tracking import git_tag
+from ocrpack.descriptor import Descriptor
+from ocrpack.errors import Finding
+from ocrpack.logs import timestamp
+
+
+@dataclass(frozen=True)
+class Target:
+    """A release that is to serve: all that its processes need, and what will be known of it."""
+
+    deployment: Deployment
+    release: str
+    descriptor: Descriptor
+    record: Record
+    host: str
+    port: int
+    secrets: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where the release is unpacked."""
+        return self.deployment.releases / self.release
+
+    @property
+    def programs(self) -> Path:
+        """Where the programs of its environment are."""
+        return Path(self.record.launch.python).parent
+
+    @property
+    def url(self) -> str:
+        """Where it is going to answer."""
+        return str(self.public.reachable)
+
+    @property
+    def public(self) -> Address:
+        """Where it is going to answer everybody."""
+        return public(self.record.launch, self.secrets, self.host, self.port)
+
+
+@dataclass(frozen=True)
+class Care:
+    """How a release is watched on its way: seconds on the public address, and by how much a sample's CER may rise."""
+
+    observe_s: float = 0
+    max_regression: float | None = None
+    stop_first: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the deployer chose; None where the descriptor or a default decides."""
+
+    host: str | None = None
+    port: int | None = None
+    any_port: bool = False
+    tag_repo: Path | None = None
+    tag: bool = True
+    installer: Installer = "auto"
+    boot_seconds: float | None = None
+    install_seconds: float = 1800
+    lock_wait_s: float = 0
+    secrets_file: Path | None = None
+    keep: int = 5
+    offline: bool = False
+    weights: Path | None = None
+    allowed_signers: Path | None = None
+    hooks: bool = True
+    care: Care = field(default_factory=Care)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a deploy is going to do."""
+
+    manifest: Manifest
+    descriptor: Descriptor
+    deployment: Deployment
+    python: Python
+    uv: Path | None
+    environment_key: str
+    environment_ready: bool
+    offline: bool
+    signer: str | None
+    supply: Supply
+    host: str
+    port: int
+    secrets: dict[str, str]
+    ledger: git_tag.Ledger | None
+    warnings: tuple[Finding, ...]
+
+    @property
+    def release(self) -> str:
+        """The name of the release that the bundle becomes."""
+        return self.manifest.release
+
+    @property
+    def url(self) -> str:
+        """Where the service is going to answer."""
+        return str(Address(self.host, self.port, tls=self.descriptor.app.tls is not None).reachable)
+
+    def target(self, made: environments.Environment, boot_seconds: float | None) -> Target:
+        """Return the release with all that the supervisor needs to start it."""
+        app = self.descriptor.app
+        health = self.descriptor.endpoint("health", "ready")
+        launch = Launch(
+            python=str(made.python),
+            pycache=str(made.pycache),
+            entrypoint=app.entrypoint,
+            interface=app.interface,
+            workers=app.server_processes,
+            threads=app.server_threads,
+            boot_seconds=boot_seconds or app.boot_seconds,
+            request_seconds=app.request_seconds,
+            env=dict(self.descriptor.env),
+            secrets=self.descriptor.secrets,
+            drain_seconds=app.drain_seconds,
+            max_requests=app.server_max_requests,
+            health=health.path if health else "",
+            tokens=app.tokens,
+            certificate=app.tls.files[0] if app.tls else "",
+            key=app.tls.files[1] if app.tls else "",
+        )
+        record = Record(
+            self.manifest.version, self.manifest.digest, self.environment_key, timestamp(), launch,
+            ledger=str(self.ledger.path) if self.ledger else None, signer=self.signer,
+        )  # fmt: skip
+        return Target(self.deployment, self.release, self.descriptor, record, self.host, self.port, self.secrets)

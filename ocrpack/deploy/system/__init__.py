@@ -1,0 +1,1 @@
+"""The machine: files, processes, sockets, memory. Nothing here knows what a deployment is."""

@@ -1,0 +1,1 @@
+"""Where a deployed version is written down besides the journal."""
