@@ -191,7 +191,7 @@ class Machine:
 
     def processes_of(self, module):
         """Return the pids of what runs a module of ocrpack for this root."""
-        return [pid for pid in self.processes() if module.encode() in self.words(pid)]
+        return [pid for pid in self.processes() if module.encode() in self.words(pid).split(b"\0")]
 
     def words(self, pid):
         with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ocrpack.deploy.supervisor.log_writer import KEEP, MAX_LINE, InstanceLog
-from ocrpack.logs import generations, parse_instance_line, read
+from ocrpack.logs import parse_instance_line, read, rotated_files
 from tests.conftest import MINI_APP, REPOSITORY
 
 WRITER = """
@@ -40,12 +40,12 @@ def test_concurrent_writers_lose_no_line_when_the_log_rotates(tmp_path):
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0]
     events = _events(path)
-    assert len(generations(path)) > 10
+    assert len(rotated_files(path)) > 10
     for n in range(2):
         written = [int(event.message.split()[1]) for event in events if event.release == f"r{n}"]
         assert sorted(written) == list(range(count))
     assert len(events) == 2 * count
-    assert all(file.stat().st_size < 8200 for file in generations(path))
+    assert all(file.stat().st_size < 8200 for file in rotated_files(path))
 
 
 def test_only_so_many_rotated_logs_are_kept(tmp_path):
