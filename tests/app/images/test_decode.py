@@ -9,11 +9,11 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from drawings import TRUTH, drawing, encoded
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.images import decode
+from tests.app.drawings import TRUTH, drawing, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

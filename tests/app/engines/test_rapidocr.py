@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import jiwer
 import pytest
-from drawings import PROJECT, TRUTH, drawing
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrpack.app.engines import load_engine
 from ocrpack.app.engines.base import Model, Weight
 from ocrpack.app.engines.order import rows_of
+from tests.app.drawings import PROJECT, TRUTH, drawing
 
 rapidocr = pytest.importorskip("rapidocr")
 

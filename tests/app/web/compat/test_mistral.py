@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import BUNDLE, TRUTH, drawing, encoded
 from PIL import Image
-from stand_in import StandIn, page_of
 
 from ocrpack.app import create_app
+from tests.app.drawings import BUNDLE, TRUTH, drawing, encoded
+from tests.app.stand_in import StandIn, page_of
 from tests.serving import served
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from drawings import TRUTH, drawing, encoded
-from mutations import mutated
 from PIL import Image
-from test_app_hostile_files import _images, _pdfs, _tiffs
-from test_app_serving import GUNICORN, ask, ocr, port, running
+
+from tests.app.drawings import TRUTH, drawing, encoded
+from tests.app.images.test_hostile_files import _images, _pdfs, _tiffs
+from tests.app.mutations import mutated
+from tests.app.web.test_serving import GUNICORN, ask, ocr, port, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,17 +8,16 @@ import io
 import subprocess
 import sys
 import weakref
-from pathlib import Path
 
 import pypdfium2
 import pytest
-from drawings import drawing, encoded
-from pdf_files import FONT, pdf, scan_page, text_page
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.images import decode, documents
 from ocrpack.app.images.decode import Limits
+from tests.app.drawings import PROJECT, drawing, encoded
+from tests.app.pdf_files import FONT, pdf, scan_page, text_page
 
 ENCRYPTED = base64.b64decode("""
 JVBERi0xLjcKJb/3ov4KMSAwIG9iago8PCAvUGFnZXMgMiAwIFIgL1R5cGUgL0NhdGFsb2cgPj4KZW5kb2JqCjIgMCBvYmoKPDwg
@@ -333,4 +332,4 @@ def test_pypdfium2_is_loaded_for_pdfs_alone() -> None:
         "import io, sys; from ocrpack.app.images import documents; from PIL import Image; data = io.BytesIO();"
         "Image.new('L', (9, 9)).save(data, 'PNG'); list(documents.pages(data)); sys.exit('pypdfium2' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from drawings import drawing, encoded
-from mutations import outcome
-from pdf_files import pdf, scan_page, text_page
 from PIL import Image
 
 from ocrpack.app.images import decode, documents
+from tests.app.drawings import PROJECT, drawing, encoded
+from tests.app.mutations import outcome
+from tests.app.pdf_files import pdf, scan_page, text_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,9 +62,8 @@ def _damage(tmp_path: Path, files: dict[str, bytes], seed: int, rounds: int) -> 
         path = tmp_path / name
         path.write_bytes(data)
         paths.append(str(path))
-    program = Path(__file__).with_name("mutations.py")
-    command = [sys.executable, str(program), str(seed), str(rounds), *paths]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    command = [sys.executable, "-m", "tests.app.mutations", str(seed), str(rounds), *paths]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, f"the reader crashed with {done.returncode}: {done.stderr[-2000:]}"
     found = json.loads(done.stdout)
     wrong = [name for name in found["outcomes"] if name != "read" and not name.startswith("4")]
@@ -120,12 +119,12 @@ def test_what_does_not_fit_the_memory_is_the_inputs_fault(tmp_path: Path) -> Non
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     program = (
-        "import pathlib, resource, sys; import pypdfium2, mutations;"
+        "import pathlib, resource, sys; import pypdfium2; from tests.app import mutations;"
         "used = int(pathlib.Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize();"
         "files = [pathlib.Path(file).read_bytes() for file in sys.argv[1:]];"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 42 * 2**20,) * 2);"
         "print({mutations.outcome(data) for data in files})"
     )
     command = [sys.executable, "-c", program, *(str(tmp_path / name) for name in files)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=True)
     assert done.stdout.strip() == "{'413 too-large-for-memory'}"

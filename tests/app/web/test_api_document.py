@@ -9,10 +9,9 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from drawings import PROJECT
-
 from ocrpack.app import create_app
 from ocrpack.app.core.settings import Limits
+from tests.app.drawings import PROJECT
 from tests.serving import served
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import misbehaving as kind
 import psutil
 import pytest
-from drawings import drawing, encoded
 from PIL import Image
 
 from ocrpack.app import create_app
+from tests.app import misbehaving as kind
+from tests.app.drawings import drawing, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +36,7 @@ def served(
     about = tmp_path / "misbehaving-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[ocrpack.engines]\nmisbehaving = misbehaving:load\n")
-    monkeypatch.syspath_prepend(str(Path(kind.__file__).parent))
+    (about / "entry_points.txt").write_text("[ocrpack.engines]\nmisbehaving = tests.app.misbehaving:load\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def make(**app: Any) -> FlaskClient:

@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import drawing, encoded
 from prometheus_client.parser import text_string_to_metric_families
-from test_app_server import FakeEngine, assert_problem, said
 
 from ocrpack.app import create_app
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.engines.base import Line, Page
 from ocrpack.app.web.access import Rate
+from tests.app.drawings import drawing, encoded
+from tests.app.web.test_server import FakeEngine, assert_problem, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,12 +9,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import drawing, encoded
-from test_app_server import FakeEngine, assert_problem
 
 from ocrpack.app import create_app
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.work.fetch_image import Fetcher, is_public
+from tests.app.drawings import drawing, encoded
+from tests.app.web.test_server import FakeEngine, assert_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

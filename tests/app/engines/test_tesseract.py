@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import jiwer
 import pytest
-from drawings import BACKENDS, BUNDLE, drawing
 from PIL import Image, ImageDraw
 
 from ocrpack.app.engines import load_engine
 from ocrpack.app.engines.base import Line, Model, Weight, Word, corners
 from ocrpack.app.engines.hocr import parse
+from tests.app.drawings import BACKENDS, BUNDLE, drawing
 from tests.serving import traineddata
 from tools.draw_samples import font
 

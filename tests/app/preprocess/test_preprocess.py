@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jiwer
 import pytest
-from drawings import TRUTH, drawing
 from PIL import Image, ImageDraw
 
 from benchmarks.accuracy.drawings import KINDS, SIZE, TEXTS, drawings, page
@@ -20,6 +19,7 @@ from ocrpack.app.images import decode
 from ocrpack.app.preprocess.ballot import certainty, vote
 from ocrpack.app.preprocess.frame import Frame
 from ocrpack.app.preprocess.measure import Ink, level, stroke
+from tests.app.drawings import TRUTH, drawing
 from tests.serving import traineddata
 
 FACE = "DejaVuSans.ttf"

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import BUNDLE, drawing, encoded
-from stand_in import StandIn, page_of
 
 from ocrpack.app import create_app
+from tests.app.drawings import BUNDLE, drawing, encoded
+from tests.app.stand_in import StandIn, page_of
 from tests.serving import served
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import TRUTH, drawing, encoded
 
 from ocrpack.app import create_app
 from ocrpack.app.engines.base import Line, Page, RefusedError
+from tests.app.drawings import TRUTH, drawing, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

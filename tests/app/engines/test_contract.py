@@ -13,11 +13,11 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import PROJECT, TRUTH, drawing
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrpack.app.engines import ENTRY_POINTS, REGISTRY, load_engine
 from ocrpack.app.engines.base import Model, Page, Weight
+from tests.app.drawings import PROJECT, TRUTH, drawing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,10 +250,10 @@ def test_what_is_shared_by_fork_works_in_forked_processes(model: Model) -> None:
     script = textwrap.dedent(
         f"""
         import os, sys
-        sys.path[:0] = {[str(PROJECT), str(PROJECT / "tests" / "app")]!r}
+        sys.path.insert(0, {str(PROJECT)!r})
         from pathlib import Path, PosixPath
         from ocrpack.app.engines import Model, Weight, load_engine
-        from test_app_contract import page_of
+        from tests.app.engines.test_contract import page_of
         engine = load_engine({model.name!r}, {model!r})
         assert engine.shares_by_fork
         for _ in range(5):

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import drawing, encoded
-from test_app_server import FakeEngine, assert_problem, said
 
 from ocrpack.app import create_app
 from ocrpack.app.core.problem import Problem
@@ -22,6 +20,8 @@ from ocrpack.app.engines.base import Page, RefusedError
 from ocrpack.app.work.job_store import Jobs
 from ocrpack.app.work.options import Options
 from ocrpack.app.work.request_work import Upload
+from tests.app.drawings import drawing, encoded
+from tests.app.web.test_server import FakeEngine, assert_problem, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable

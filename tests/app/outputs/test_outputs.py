@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 import pytest
-from drawings import drawing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -24,11 +23,12 @@ from ocrpack.app.engines import hocr as hocr_reader
 from ocrpack.app.images import documents
 from ocrpack.app.outputs import FORMATS, glyphless, render
 from ocrpack.app.outputs.layout import one_line, pages
+from tests.app.drawings import drawing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCHEMA = Path(__file__).parent / "schemas" / "alto-4-3.xsd"
+SCHEMA = Path(__file__).parents[1] / "schemas" / "alto-4-3.xsd"
 ALTO = "{http://www.loc.gov/standards/alto/ns-v4#}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
 

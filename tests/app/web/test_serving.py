@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import PROJECT, TRUTH, drawing, encoded
 from PIL import Image, ImageChops, ImageStat
 
 import ocrpack.app
+from tests.app.drawings import PROJECT, TRUTH, drawing, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

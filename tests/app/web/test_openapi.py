@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markupsafe import escape
 from openapi_spec_validator import validate
-from stand_in import StandIn, page_of
 
 from ocrpack.app import create_app
 from ocrpack.app.outputs import FORMATS
+from tests.app.drawings import PROJECT
+from tests.app.stand_in import StandIn, page_of
 from tests.serving import served
 
 if TYPE_CHECKING:
@@ -165,8 +166,7 @@ def test_schemathesis_finds_nothing(
     was deleted is still shown, as cancelled (use_after_free).
     """
     app = (make_guarded if with_tokens else make)()
-    here = Path(__file__).parent
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(here)}
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.app.schemathesis_hooks", "PYTHONPATH": str(PROJECT)}
     with served(app) as address:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{address}/openapi.json"),
