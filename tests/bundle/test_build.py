@@ -21,6 +21,7 @@ from ocrpack.bundle import Archive
 from ocrpack.errors import BundleError, ConflictError, DescriptorError, PreflightError
 from tests.bundle.conftest import TRAINED
 from tests.conftest import REPOSITORY
+from tests.patience import PATIENCE
 
 WEIGHT = {"path": "weights/eng.traineddata", "role": "language"}
 
@@ -335,7 +336,7 @@ def test_an_interrupted_build_leaves_nothing(machine, number):
 
     machine.wait(writing)
     process.send_signal(number)
-    status = process.wait(20)
+    status = process.wait(PATIENCE)
     assert status == (-number if number == signal.SIGKILL else 130)
     assert not list(out.iterdir())
     if number != signal.SIGKILL:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ocrpack.client import Order, Place, Source, gather, read_all
 from ocrpack.errors import BootError
 from tests.client.servers import SAMPLES, Misbehaving, answer
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_nothing_is_written_once_the_run_is_closed(connect, scans):
 
     def react(_, handler):
         if handler.number:
-            held.wait(10)
+            held.wait(PATIENCE)
         handler.send(document=answer())
 
     with Misbehaving(react) as server:

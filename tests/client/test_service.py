@@ -6,7 +6,6 @@ import email.parser
 import email.policy
 import re
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from ocrpack.client import Options, Source
 from ocrpack.client.connection import StoppedError, UnreadableError
 from tests.client.servers import Misbehaving, answer
+from tests.patience import without_hanging
 
 PDF = Source("book.pdf", None, Path("book.pdf"), b"%PDF-1.7")
 
@@ -121,10 +121,8 @@ def test_a_stop_cancels_the_job(connect):
         service = connect(server.url)
         begun = threading.Timer(0.5, service.cancel, [5])
         begun.start()
-        begin = time.monotonic()
-        with pytest.raises(StoppedError):
+        with without_hanging(), pytest.raises(StoppedError):
             service.read(PDF, "text", Options())
-        assert time.monotonic() - begin < 4
         begun.join()
         assert jobs.cancelled.is_set(), "cancel came back before the service was told"
 

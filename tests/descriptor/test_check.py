@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from ocrpack.descriptor.check import looks_secret
+from tests.patience import processor_seconds
 
 
 def put(data, path, value):
@@ -146,9 +145,8 @@ def test_what_looks_like_a_credential(name, value, secret):
 
 
 def test_a_long_value_is_looked_at_in_bounded_time():
-    begun = time.monotonic()
-    assert not looks_secret("X", "eyJ" * 300_000)
-    assert time.monotonic() - begun < 1
+    with processor_seconds(1):
+        assert not looks_secret("X", "eyJ" * 300_000)
 
 
 @pytest.mark.parametrize(

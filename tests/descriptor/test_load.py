@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from ocrpack.descriptor import load, load_source, parse
 from ocrpack.errors import DescriptorError, Finding
+from tests.patience import processor_seconds
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(
@@ -98,10 +98,8 @@ def test_a_link_to_itself(tmp_path):
 def test_fifty_megabytes_are_refused_without_reading(tmp_path):
     file = tmp_path / "descriptor.json"
     file.write_bytes(b'{"a": "' + b"x" * 50_000_000 + b'"}')
-    begun = time.monotonic()
-    with pytest.raises(DescriptorError) as caught:
+    with processor_seconds(0.5), pytest.raises(DescriptorError) as caught:
         load(tmp_path)
-    assert time.monotonic() - begun < 0.5
     [finding] = caught.value.findings
     assert (finding.code, finding.got) == ("descriptor-too-big", "50,000,009")
 
@@ -144,9 +142,8 @@ def test_the_top_must_be_an_object(data):
 
 @pytest.mark.parametrize("opening", [b"[", b'{"x":', b'{"model":', b'{"app":[{"x":'])
 def test_a_hundred_thousand_levels(opening):
-    begun = time.monotonic()
-    assert refused(opening * min(100_000, 1_000_000 // len(opening))).findings[-1].code == "too-deep"
-    assert time.monotonic() - begun < 3
+    with processor_seconds(3):
+        assert refused(opening * min(100_000, 1_000_000 // len(opening))).findings[-1].code == "too-deep"
 
 
 @pytest.mark.parametrize(
@@ -159,10 +156,9 @@ def test_a_hundred_thousand_levels(opening):
     ],
 )
 def test_a_file_that_is_all_wrong_is_told_in_bounded_time(extra):
-    begun = time.monotonic()
-    error = refused(json.dumps({"schema_version": 1, **extra}).encode())
+    with processor_seconds(10):
+        error = refused(json.dumps({"schema_version": 1, **extra}).encode())
     assert len(error.findings) <= 101
-    assert time.monotonic() - begun < 10
 
 
 def test_duplicates_do_not_hide_what_is_in_them(folder):

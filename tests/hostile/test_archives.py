@@ -13,6 +13,7 @@ from ocrpack.bundle import Archive
 from ocrpack.errors import BundleError
 from tests.conftest import DATA, REPOSITORY
 from tests.hostile.archives import ARCHIVES
+from tests.patience import PATIENCE
 
 TABLE = REPOSITORY / "docs" / "security.md"
 SECONDS, MEMORY = 20, 300 << 20
@@ -56,7 +57,7 @@ def test_it_is_refused(machine, made, name):
     for words in (["verify"], ["deploy", "--no-tag"]):
         done = subprocess.run(
             machine.argv(words[0], path, *words[1:]), cwd=machine.folder, env=machine.env, preexec_fn=_limited,
-            capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == 11, done.stderr
         assert "Traceback" not in done.stderr

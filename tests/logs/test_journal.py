@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ocrpack import logs
 from ocrpack.logs import Event, Journal, Query, parse_instance_line, parse_journal_line, rotation
 from tests.conftest import REPOSITORY
+from tests.patience import PATIENCE, eventually
 
 TEXT = st.text(st.characters(), max_size=40)
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda v: st.lists(v, max_size=3))
@@ -232,9 +233,7 @@ class _Following:
         threading.Thread(target=lambda: [self.seen.append(event.message) for event in events], daemon=True).start()
 
     def wait(self, *messages):
-        deadline = time.monotonic() + 10
-        while self.seen != list(messages) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: len(self.seen) >= len(messages))
         assert self.seen == list(messages)
 
 
@@ -319,7 +318,7 @@ for n in range(300):
 def test_several_writers_at_once_write_whole_lines(tmp_path):
     path = tmp_path / "deploy.jsonl"
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, f"w{n}"], cwd=REPOSITORY) for n in range(3)]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0, 0, 0]
     events = _read(path)
     assert {event.event for event in events} == {"note"}
     for n in range(3):

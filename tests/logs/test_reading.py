@@ -16,7 +16,8 @@ import pytest
 
 from ocrpack.deploy.supervisor.log_writer import KEEP, MAX_LINE, InstanceLog
 from ocrpack.logs import parse_instance_line, read, rotated_files
-from tests.conftest import MINI_APP, REPOSITORY
+from tests.conftest import MINI_APP, REPOSITORY, changed
+from tests.patience import PATIENCE, eventually
 
 WRITER = """
 import sys
@@ -38,7 +39,7 @@ def test_concurrent_writers_lose_no_line_when_the_log_rotates(tmp_path):
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, path, f"r{n}", str(count)], cwd=REPOSITORY) for n in range(2)
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0, 0]
     events = _events(path)
     assert len(rotated_files(path)) > 10
     for n in range(2):
@@ -80,7 +81,8 @@ def test_every_byte_of_output_becomes_whole_lines(tmp_path):
     writer = _start(path)
     long = b"y" * (3 * MAX_LINE + 5)
     writer.communicate(
-        b"plain\nWARNING careful\n\xff\xfe bytes\r\nprogress 1\rprogress 2\n" + long + b"\nno end", timeout=30
+        b"plain\nWARNING careful\n\xff\xfe bytes\r\nprogress 1\rprogress 2\n" + long + b"\nno end",
+        timeout=PATIENCE,
     )
     assert writer.returncode == 0
     events = _events(path)
@@ -106,7 +108,7 @@ def test_it_ends_with_the_output_and_not_with_a_signal(tmp_path, number):
     while not path.exists() or b"before" not in path.read_bytes():
         time.sleep(0.02)
     writer.send_signal(number)
-    writer.communicate(b"after\n", timeout=30)
+    writer.communicate(b"after\n", timeout=PATIENCE)
     assert [event.message for event in _events(path)] == ["before", "after"]
 
 
@@ -118,7 +120,7 @@ def test_a_full_disk_costs_lines_and_nothing_else():
     time.sleep(1)
     assert writer.poll() is None
     assert len(list(Path(f"/proc/{writer.pid}/fd").iterdir())) < 12, "descriptors leak"
-    writer.communicate(timeout=30)
+    writer.communicate(timeout=PATIENCE)
     assert writer.returncode == 0
 
 
@@ -135,12 +137,10 @@ def test_the_log_goes_on_when_there_is_space_again(tmp_path):
         for _ in range(3000):
             writer.stdin.write(b"x" * 50 + b"\n")
         writer.stdin.flush()
-        deadline = time.monotonic() + 20
-        while shutil.disk_usage(disk).free and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: not shutil.disk_usage(disk).free)
         time.sleep(0.5)
         os.truncate(path, 0)
-        writer.communicate(b"there is space again\nand more\n", timeout=30)
+        writer.communicate(b"there is space again\nand more\n", timeout=PATIENCE)
         messages = [event.message for event in _events(path)]
         assert messages[-2:] == ["there is space again", "and more"]
     finally:
@@ -148,7 +148,7 @@ def test_the_log_goes_on_when_there_is_space_again(tmp_path):
 
 
 def test_logs_of_a_deployment(machine):
-    app = MINI_APP.replace('"/ocr":', '"/ocr":\n        print("WARNING reading an image", flush=True)')
+    app = changed(MINI_APP, '"/ocr":', '"/ocr":\n        print("WARNING reading an image", flush=True)')
     machine.deploy(machine.bundle(app=app))
     merged = machine.run("logs").out
     assert "boot start" in merged
@@ -201,9 +201,6 @@ def test_logs_of_a_deployment(machine):
     first = follower.stdout.readline()
     assert first
     machine.run("restart")
-    deadline = time.monotonic() + 30
-    seen = ""
-    while "worker" not in seen and time.monotonic() < deadline:
-        seen += follower.stdout.readline()
+    assert any("worker" in line for line in follower.stdout)
     follower.send_signal(signal.SIGINT)
-    assert follower.wait(20) == 130
+    assert follower.wait(PATIENCE) == 130

@@ -18,6 +18,7 @@ from PIL import Image
 from ocrpack.app import create_app
 from tests.app import misbehaving as kind
 from tests.app.drawings import drawing, encoded
+from tests.patience import PATIENCE, eventually, without_hanging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +54,13 @@ def pid_of(answer: TestResponse) -> int:
     return int(answer.json["text"].split()[0])
 
 
+def kill(pid: int) -> None:
+    """Kill a process, and come back when it is dead; its parent may not have asked for its end yet."""
+    process = psutil.Process(pid)
+    process.kill()
+    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
 def engines(client: FlaskClient) -> list[int]:
     lines = client.get("/metrics").text.splitlines()
     return [int(line.partition('pid="')[2].partition('"')[0]) for line in lines if 'process="engine"' in line]
@@ -85,10 +93,9 @@ def test_a_crash_is_one_answer_with_a_request_id_and_hurts_nobody_else(served: C
 
 def test_a_page_that_hangs_is_ended_when_its_time_is_up(served: Callable[..., FlaskClient]) -> None:
     client = served(limits={"page_seconds": 0.5})
-    began = time.monotonic()
-    answer = read(client, kind.HANG)
+    with without_hanging():
+        answer = read(client, kind.HANG)
     assert (answer.status_code, answer.json["type"]) == (422, "urn:ocrpack:problem:slow-image")
-    assert time.monotonic() - began < 10
     assert read(client, kind.FINE).status_code == 200
     assert ended(client, "time") == 1
 
@@ -118,16 +125,14 @@ def test_a_process_that_was_killed_while_idle_is_nobodys_problem(served: Callabl
     client = served()
     read(client, kind.FINE)
     for pid in engines(client):
-        os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+        kill(pid)
     assert [read(client, kind.FINE).status_code for _ in range(4)] == [200] * 4
 
 
 def test_the_template_is_started_again(served: Callable[..., FlaskClient]) -> None:
     client = served()
     template = psutil.Process(pid_of(read(client, kind.FINE))).ppid()
-    os.kill(template, signal.SIGKILL)
-    time.sleep(0.2)
+    kill(template)
     assert [read(client, kind.FINE).status_code for _ in range(4)] == [200] * 4
     assert psutil.Process(pid_of(read(client, kind.FINE))).ppid() != template
 
@@ -148,12 +153,9 @@ def test_without_an_engine_it_is_not_ready(served: Callable[..., FlaskClient], m
             patch.setattr("ocrpack.app.engine_pool.processes.subprocess.Popen", out_of_processes)
             reader = psutil.Process(engines(client)[0])
             os.kill(reader.ppid(), signal.SIGKILL)
-            psutil.wait_procs([reader], timeout=10)
+            psutil.wait_procs([reader], timeout=PATIENCE)
             waiting = pool.submit(read, client, kind.FINE)
-            for _ in range(100):
-                if client.get("/readyz").status_code == 503:
-                    break
-                time.sleep(0.05)
+            eventually(lambda: client.get("/readyz").status_code == 503)
             assert client.get("/readyz").json["status"] == "broken"
             assert client.get("/healthz").status_code == 200
         assert waiting.result().status_code == 200
@@ -211,6 +213,6 @@ def test_engine_processes_end_with_the_web_process(make_bundle: Callable[..., Pa
             time.sleep(0.05)
         os.kill(readers[0].pid, signal.SIGSTOP)
         web.kill()
-    gone, alive = psutil.wait_procs([template, *readers], timeout=10)
+    gone, alive = psutil.wait_procs([template, *readers], timeout=PATIENCE)
     assert not alive
     assert gone

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ocrpack.app import create_app
 from ocrpack.app.core.settings import Limits
 from tests.app.drawings import PROJECT
+from tests.patience import PATIENCE
 from tests.serving import served
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ def test_the_lines_work(make_bundle: Callable[..., Path], tmp_path: Path) -> Non
             script = f"set -euo pipefail; [ ! -e job.json ] || {job_line()}; {line}"
             environment = {**os.environ, "OCR": address}
             done = subprocess.run(
-                ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=60
+                ["bash", "-c", script],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                check=False,
+                timeout=PATIENCE,
             )
             assert done.returncode == 0, (line, done.stdout, done.stderr)
             assert done.stdout or "-o" in shlex.split(line) or line.startswith(("JOB=", "while ")), line

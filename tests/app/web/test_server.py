@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from ocrpack.app import create_app
 from ocrpack.app.engines.base import Line, Page, RefusedError
 from tests.app.drawings import TRUTH, drawing, encoded
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,7 +270,7 @@ def test_a_request_that_takes_long_becomes_a_job(fake: Callable[..., Flask]) -> 
 
     def hang() -> Page:
         inside.set()
-        free.wait(30)
+        free.wait(PATIENCE)
         return Page("", 0.0, ())
 
     client = fake(hang, request_seconds=0.1).test_client()
@@ -282,10 +282,7 @@ def test_a_request_that_takes_long_becomes_a_job(fake: Callable[..., Flask]) -> 
     assert client.get("/healthz").status_code == 200
     assert client.get(answer.json["links"]["self"]).json["status"] == "running"
     free.set()
-    for _ in range(200):
-        if client.get(answer.json["links"]["self"]).json["status"] == "done":
-            break
-        time.sleep(0.05)
+    eventually(lambda: client.get(answer.json["links"]["self"]).json["status"] == "done")
     result = client.get(answer.json["links"]["result"]).json
     assert (result["id"], result["text"], len(result["pages"])) == (answer.json["id"], "", 1)
 
@@ -295,14 +292,14 @@ def test_requests_beyond_the_seats_are_sent_away(fake: Callable[..., Flask]) -> 
 
     def hang() -> Page:
         inside.set()
-        free.wait(30)
+        free.wait(PATIENCE)
         return Page("", 0.0, ())
 
     client = fake(hang, limits={"queue": 1}).test_client()
     first = threading.Thread(target=send, args=(client,))
     first.start()
     try:
-        assert inside.wait(10)
+        assert inside.wait(PATIENCE)
         answer = send(client)
         assert_problem(answer, 429, "Try again")
         assert int(answer.headers["Retry-After"]) >= 1

@@ -22,6 +22,7 @@ from ocrpack.app.work.options import Options
 from ocrpack.app.work.request_work import Upload
 from tests.app.drawings import drawing, encoded
 from tests.app.web.test_server import FakeEngine, assert_problem, said
+from tests.patience import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ class Turns:
         self.read = 0
 
     def __call__(self) -> Page:
-        assert self._free.acquire(timeout=30)
+        assert self._free.acquire(timeout=PATIENCE)
         self.read += 1
         return said(f"page {self.read}")
 
@@ -69,12 +70,14 @@ def begin(client: FlaskClient, pages: int = 1, **query: str) -> str:
 
 
 def until(client: FlaskClient, job: str, status: str, done: int | None = None) -> dict[str, Any]:
-    for _ in range(400):
-        shown: dict[str, Any] = client.get(f"/ocr/jobs/{job}").json
-        if shown["status"] == status and done in (None, shown["progress"]["done"]):
-            return shown
-        time.sleep(0.05)
-    raise AssertionError(shown)
+    shown: dict[str, Any] = {}
+
+    def reached() -> bool:
+        shown.update(client.get(f"/ocr/jobs/{job}").json)
+        return shown["status"] == status and done in (None, shown["progress"]["done"])
+
+    eventually(reached)
+    return shown
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -243,9 +246,9 @@ def test_jobs_wait_behind_those_who_wait_for_an_answer(app: Callable[..., Flask]
     reading.start()
     time.sleep(0.2)
     turns.let(2)
-    reading.join(10)
+    reading.join(PATIENCE)
     assert not reading.is_alive(), "a request whose sender waits goes before the next page of a job"
-    assert json.loads(client.get(f"/ocr/jobs/{job}").data)["progress"]["done"] == 1
+    until(client, job, "running", done=1)
     turns.let(3)
     until(client, job, "done")
 

@@ -9,7 +9,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 import tracemalloc
 import zipfile
 import zlib
@@ -33,6 +32,7 @@ from ocrpack.bundle.format.manifest import (
 from ocrpack.bundle.format.zip_records import Member, encode_end
 from ocrpack.errors import BundleError, NotFoundError
 from tests.conftest import REPOSITORY
+from tests.patience import PATIENCE, processor_seconds
 
 SMALL = {"app.py": b"app = 1\n", "data/empty": b"", "data/x.bin": bytes(range(32)), "ä.txt": b"umlaut"}
 
@@ -336,9 +336,8 @@ HUGE = {
 def test_huge_claims_cost_nothing(tmp_path, what):
     (tmp_path / "x.zip").write_bytes(HUGE[what])
     tracemalloc.start()
-    begin = time.process_time()
-    assert refused(tmp_path / "x.zip")
-    assert time.process_time() - begin < 1
+    with processor_seconds(1):
+        assert refused(tmp_path / "x.zip")
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
 
@@ -370,9 +369,8 @@ def test_an_entry_that_claims_exabytes(tmp_path):
     body = Member("app.py", 1 << 61, 0, 0)
     directory = body.central_header() + Member("manifest.json", len(data), zlib.crc32(data), body.end).central_header()
     (tmp_path / "x.zip").write_bytes(body.local_header() + directory + encode_end(2, len(directory), 30))
-    begin = time.process_time()
-    assert refused(tmp_path / "x.zip")
-    assert time.process_time() - begin < 1
+    with processor_seconds(1):
+        assert refused(tmp_path / "x.zip")
 
 
 @pytest.mark.slow
@@ -480,7 +478,7 @@ def test_a_pipe_or_a_device_is_no_bundle(tmp_path):
     code = "import sys; from pathlib import Path; from ocrpack.bundle import Archive; Archive(Path(sys.argv[1]))"
     for path in (tmp_path / "pipe.zip", "/dev/zero"):
         done = subprocess.run(
-            [sys.executable, "-c", code, path], cwd=REPOSITORY, capture_output=True, text=True, timeout=10
+            [sys.executable, "-c", code, path], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE
         )
         assert "BundleError" in done.stderr
 

@@ -15,6 +15,7 @@ import pytest
 
 from ocrpack.compare import error_rates
 from tests.conftest import DATA, REPOSITORY
+from tests.patience import PATIENCE
 
 SOURCE = REPOSITORY / "bundles" / "tesseract"
 
@@ -30,7 +31,7 @@ def read(url, image):
     request = urllib.request.Request(
         f"{url}/ocr", data=image.read_bytes(), headers={"Content-Type": "image/png"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return json.loads(answer.read())
 
 
@@ -51,7 +52,7 @@ def test_it_deploys_and_reads_real_images(machine, backend):
         image = DATA / "small" / "testocr.png"
         got = read(answer["url"], image)["text"]
         assert error_rates((DATA / "small" / "testocr.png.txt").read_text("utf-8"), got)[0] < 0.05
-    with urllib.request.urlopen(f"{answer['url']}/", timeout=10) as page:
+    with urllib.request.urlopen(f"{answer['url']}/", timeout=PATIENCE) as page:
         assert "text/html" in page.headers["Content-Type"]
     machine.run("remove", "tesseract", "--yes")
 
@@ -119,14 +120,14 @@ def test_by_hand_with_no_ocrpack(machine, bundle, tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        machine.wait(lambda: machine.listening() or process.poll() is not None, 200)
+        machine.wait(lambda: machine.listening() or process.poll() is not None)
         assert process.poll() is None, process.stdout.read()
         answer = read(f"http://127.0.0.1:{machine.port}", SOURCE / "samples" / "paragraph.png")
         truth = (SOURCE / "samples" / "paragraph.txt").read_text("utf-8")
         assert error_rates(truth, answer["text"])[0] <= 0.02
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.slow

@@ -14,10 +14,13 @@ import urllib.request
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.patience import PATIENCE
 
 
 def fetch(url, context=None, **headers):
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20, context=context) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, headers=headers), timeout=PATIENCE, context=context
+    ) as answer:
         return answer.read()
 
 

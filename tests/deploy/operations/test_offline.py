@@ -18,6 +18,7 @@ from ocrpack.bundle.format.archive_writer import ArchiveWriter
 from ocrpack.bundle.format.manifest import order
 from tests.conftest import MINI_APP
 from tests.index import Index, make_wheel
+from tests.patience import PATIENCE
 
 ALONE = """
 import fcntl, os, socket, struct, sys
@@ -203,7 +204,7 @@ def python_alone(machine, *words, prefix=(), status=0):
     env |= {"PATH": os.defpath, "XDG_CACHE_HOME": str(machine.folder / "cache"), "OCRPACK_ROOT": str(machine.root)}
     done = subprocess.run(
         [*prefix, getattr(sys, "_base_executable", sys.executable), *words], cwd=machine.folder, env=env,
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600, check=False,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     return done

@@ -10,8 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MINI_APP
+from tests.conftest import MINI_APP, changed, paged
 from tests.deploy.apps import APPS, app_reading
+from tests.patience import PATIENCE
+
+
+def held_page(folder):
+    """Return an app whose page `/slow` makes the file `asked` and answers once the file `told` is there."""
+    asked, told = str(folder / "asked"), str(folder / "told")
+    waiting = f"while not os.path.exists({told!r}): __import__('time').sleep(0.05)"
+    return paged(MINI_APP, "/slow", f"open({asked!r}, 'w').close()", waiting, "answer = {}")
 
 
 def the_state(machine):
@@ -29,7 +37,7 @@ def test_a_killed_deploy_gets_its_end_from_the_next_command(machine):
     machine.wait(lambda: any(event["phase"] == "gate" and event["deploy"] != machine.events()[0]["deploy"]
                              for event in machine.events()))  # fmt: skip
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.wait(PATIENCE)
     machine.run("status")
     ends = {}
     for event in machine.events():
@@ -79,18 +87,16 @@ def test_a_supervisor_that_is_told_to_end_ends_all_of_it(machine):
 
 @pytest.mark.slow
 def test_an_app_that_hangs_is_started_again(machine):
-    hanging = MINI_APP.replace(
-        'elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/hang":\n        lock.acquire()\n'
-        '        answer = {}\n    elif environ["PATH_INFO"] in'
-    ).replace("def app(", "lock = __import__('threading').Lock()\nlock.acquire()\n\n\ndef app(")  # fmt: skip
+    locked = changed(MINI_APP, "def app(", "lock = __import__('threading').Lock()\nlock.acquire()\n\n\ndef app(")
+    hanging = paged(locked, "/hang", "lock.acquire()", "answer = {}")
     options = {"threads": 1, "request_seconds": 3, "boot_seconds": 20}
     machine.deploy(machine.bundle(app=hanging, app_options=options))
     before = the_state(machine)["pid"]
     with pytest.raises(OSError):
         machine.get("/hang", timeout=2)
-    machine.wait(lambda: the_state(machine)["restarts"] == 1 and machine.listening(), 60)
+    machine.wait(lambda: the_state(machine)["restarts"] == 1 and machine.listening())
     machine.wait(lambda: the_state(machine)["pid"] != before)
-    assert machine.get(timeout=20)["status"] == "ok"
+    assert machine.get()["status"] == "ok"
     assert "answered nothing" in machine.run("logs", "--level", "error").out
 
 
@@ -113,11 +119,8 @@ def test_daemons_of_an_app_end_with_it(machine):
 
 
 def test_a_dead_log_writer_is_replaced(machine):
-    talking = MINI_APP.replace(
-        'if environ["PATH_INFO"] == "/ocr":',
-        'print("asked for", environ["PATH_INFO"])\n    if environ["PATH_INFO"] == "/ocr":',
-        1,
-    )
+    asked = 'if environ["PATH_INFO"] == "/ocr":'
+    talking = changed(MINI_APP, asked, f'print("asked for", environ["PATH_INFO"])\n    {asked}')
     machine.deploy(machine.bundle(app=talking))
     (writer,) = machine.processes_of("ocrpack.deploy.supervisor.log_writer")
     os.kill(writer, signal.SIGKILL)
@@ -154,9 +157,7 @@ def test_memory_that_does_not_suffice_for_two_releases_is_told_beforehand(machin
 @pytest.mark.slow
 def test_an_app_that_is_busy_is_not_one_that_hangs(machine, load):
     """One thread, more clients than it can serve in time: no probe is answered soon, and nobody may be hurt."""
-    slow = MINI_APP.replace('elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/page":\n'
-                            '        __import__("time").sleep(1)\n        answer = {"version": VERSION}\n'
-                            '    elif environ["PATH_INFO"] in')  # fmt: skip
+    slow = paged(MINI_APP, "/page", '__import__("time").sleep(1)', 'answer = {"version": VERSION}')
     machine.deploy(machine.bundle(app=slow, app_options={"threads": 1, "request_seconds": 5}))
     clients = load(machine.port, "/page", clients=14)
     with clients:
@@ -167,19 +168,18 @@ def test_an_app_that_is_busy_is_not_one_that_hangs(machine, load):
 
 @pytest.mark.slow
 def test_a_drain_that_was_interrupted_does_not_hurt_the_next_deploy(machine):
-    hanging = MINI_APP.replace('elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/slow":\n'
-                               '        __import__("time").sleep(8)\n        answer = {}\n'
-                               '    elif environ["PATH_INFO"] in')  # fmt: skip
+    hanging = held_page(machine.folder)
     machine.deploy(machine.bundle(version="1.0", app=hanging))
     second, third = machine.bundle(version="2.0"), machine.bundle(version="3.0")
-    client = threading.Thread(target=machine.get, args=("/slow", 30))
+    client = threading.Thread(target=machine.get, args=("/slow",))
     client.start()
-    time.sleep(0.5)
+    machine.wait((machine.folder / "asked").exists)
     deploy = machine.start("deploy", second, "--no-tag")
     machine.wait(lambda: any(event["phase"] == "drain" for event in machine.events()[1:] if event["deploy"]
                              != machine.events()[0]["deploy"]))  # fmt: skip
     deploy.send_signal(signal.SIGINT)
-    assert deploy.wait(30) == 130
+    assert deploy.wait(PATIENCE) == 130
+    (machine.folder / "told").touch()
     machine.deploy(third)
     client.join()
     assert machine.get()["version"] == "3.0"
@@ -221,18 +221,17 @@ def test_a_secret_does_not_reach_a_supervisor_that_takes_over(machine):
 
 
 def test_a_stop_that_is_interrupted_stays_a_stop(machine):
-    hanging = MINI_APP.replace('elif environ["PATH_INFO"] in', 'elif environ["PATH_INFO"] == "/slow":\n'
-                               '        __import__("time").sleep(5)\n        answer = {}\n'
-                               '    elif environ["PATH_INFO"] in')  # fmt: skip
+    hanging = held_page(machine.folder)
     machine.deploy(machine.bundle(app=hanging))
-    client = threading.Thread(target=machine.get, args=("/slow", 30))
+    client = threading.Thread(target=machine.get, args=("/slow",))
     client.start()
-    time.sleep(0.5)
+    machine.wait((machine.folder / "asked").exists)
     stop = machine.start("stop")
     machine.wait(lambda: any(event["message"] == "stop mini" for event in machine.events()))
-    time.sleep(0.5)
+    machine.wait(lambda: not machine.listening())
     stop.send_signal(signal.SIGINT)
-    assert stop.wait(30) == 130
+    assert stop.wait(PATIENCE) == 130
+    (machine.folder / "told").touch()
     client.join()
     machine.wait(lambda: not machine.processes())
     assert (machine.app_folder() / "logs" / "supervisor.log").read_text() == ""

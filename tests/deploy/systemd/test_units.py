@@ -18,6 +18,7 @@ from ocrpack.deploy.store.layout import Deployment
 from ocrpack.deploy.store.state import State
 from ocrpack.deploy.systemd.unit_text import Setup, units
 from tests.deploy.booted import Booted
+from tests.patience import PATIENCE
 
 STRANGE = "a b%h \"q\" 'r' $HOME \\x41 ü漢"
 SETUP = Setup("system", sys.executable, "root", {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
@@ -190,7 +191,7 @@ def test_a_deployment_comes_back_after_a_boot(machine, booted):
     assert not machine.listening()
     machine.within = booted.boot()
     machine.wait(machine.listening)
-    assert machine.get(timeout=60)["status"] == "ok", "the first client waits until the app is there"
+    assert machine.get()["status"] == "ok", "the first client waits until the app is there"
     assert state(machine) == "running"
 
 
@@ -201,7 +202,7 @@ def test_a_killed_supervisor_comes_back(machine, booted, load):
     os.kill(outside(machine, before), signal.SIGKILL)
     machine.wait(lambda: supervisor(machine) not in {0, before})
     machine.wait(lambda: state(machine) == "running")
-    assert machine.get(timeout=60)["status"] == "ok"
+    assert machine.get()["status"] == "ok"
 
 
 def test_what_is_stopped_stays_stopped(machine, booted):
@@ -219,7 +220,7 @@ def test_what_is_stopped_stays_stopped(machine, booted):
     booted.power_off()
     machine.within = booted.boot()
     machine.wait(machine.listening)
-    assert machine.get(timeout=60)["status"] == "ok"
+    assert machine.get()["status"] == "ok"
 
 
 @pytest.mark.slow
@@ -280,7 +281,7 @@ def test_socket_activation(machine):
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     machine.background.append(process)
     machine.wait(machine.listening)
-    assert machine.get(timeout=60)["status"] == "ok", process.stderr
+    assert machine.get()["status"] == "ok", process.stderr
     assert state(machine) == "running"
     process.terminate()
-    assert process.wait(30) == 0, shlex.join(map(str, argv))
+    assert process.wait(PATIENCE) == 0, shlex.join(map(str, argv))

@@ -13,6 +13,7 @@ from PIL import Image
 from ocrpack.app import create_app
 from tests.app.drawings import BUNDLE, TRUTH, drawing, encoded
 from tests.app.stand_in import StandIn, page_of
+from tests.patience import eventually
 from tests.serving import served
 
 if TYPE_CHECKING:
@@ -141,10 +142,7 @@ def test_what_takes_too_long_goes_on_as_a_job_that_is_named(make_bundle: Callabl
     answer = client.post("/v1/ocr", json={"document": image_url(encoded(drawing()))})
     problem = json.loads(answer.data)
     assert (answer.status_code, problem["type"]) == (504, "urn:ocrpack:problem:still-reading")
-    end = time.monotonic() + 20
-    while client.get(problem["links"]["self"]).json["status"] != "done":
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    eventually(lambda: client.get(problem["links"]["self"]).json["status"] == "done")
     assert client.get(problem["links"]["result"]).json["text"] == "late"
 
 
