@@ -131,7 +131,12 @@ def test_text_is_read_with_its_places(engine: Engine) -> None:
             assert abs(word.bbox[0] - (40 + font.getlength(text_before))) < 22, word
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (31, 33), (1, 4000), (4000, 1), (20000, 30), (30, 20000), (640, 480)])
+LONG_SIZES = [(1, 4000), (4000, 1), (20000, 30), (30, 20000)]
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (2, 3), (31, 33), (640, 480), *(pytest.param(size, marks=pytest.mark.slow) for size in LONG_SIZES)]
+)
 def test_images_without_text(engine: Engine, size: tuple[int, int]) -> None:
     for paper in ("white", "black"):
         page = engine.read(Image.new("RGB", size, paper), None, (), 60)

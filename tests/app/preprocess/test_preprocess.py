@@ -160,6 +160,7 @@ def test_blank_pages_are_read_once(engine: Engine) -> None:
     assert len(script.shown) == 4
 
 
+@pytest.mark.slow
 def test_huge_print_is_made_smaller_and_placed_in_the_original() -> None:
     image = Image.new("RGB", (6000, 3000), "white")
     image.paste(drawing("RGB", "black", "white").resize((4560, 840)), (600, 900))

@@ -8,7 +8,6 @@ import shutil
 import pytest
 
 from ocrpack.bundle import check, describe, start
-from ocrpack.bundle.init.new_source import ENGINES
 from ocrpack.errors import ConflictError, NotFoundError, UsageError
 
 FLASK = """
@@ -52,7 +51,9 @@ def drafted(folder, files):
     return draft, loaded.descriptor
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine", [one if one == "tesseract" else pytest.param(one, marks=pytest.mark.slow) for one in ENGINES]
+)
 def test_a_new_source_builds_and_deploys(machine, engine):
     made = machine.run("init", machine.folder / "My Invoices", "--engine", engine, "--json").json
     assert "descriptor.json" in made["written"]

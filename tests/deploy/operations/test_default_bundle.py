@@ -35,7 +35,7 @@ def read(url, image):
         return json.loads(answer.read())
 
 
-@pytest.mark.parametrize("backend", ["tesserocr", "pytesseract"])
+@pytest.mark.parametrize("backend", ["tesserocr", pytest.param("pytesseract", marks=pytest.mark.slow)])
 def test_it_deploys_and_reads_real_images(machine, backend):
     source = machine.folder / "source"
     shutil.copytree(SOURCE, source)
@@ -74,6 +74,7 @@ def test_the_bundle_that_needs_only_python(machine):
     machine.run("remove", "rapidocr", "--yes")
 
 
+@pytest.mark.slow
 def test_a_wrong_truth_is_shown_and_nothing_serves(machine):
     source = machine.folder / "source"
     shutil.copytree(SOURCE, source)
@@ -85,6 +86,7 @@ def test_a_wrong_truth_is_shown_and_nothing_serves(machine):
     assert not machine.listening()
 
 
+@pytest.mark.slow
 def test_one_flipped_byte_is_refused(machine, bundle):
     data = bytearray(bundle.read_bytes())
     for position in (0, 40, len(data) // 2, len(data) - 3000, len(data) - 1):

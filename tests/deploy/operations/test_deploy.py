@@ -59,6 +59,7 @@ def test_a_deployment_from_first_to_last(machine):
     assert machine.run("status", "--json").json == {"deployments": []}
 
 
+@pytest.mark.slow
 def test_the_journal_has_one_begin_and_one_end(machine):
     machine.deploy(machine.bundle())
     events = machine.events()
@@ -116,6 +117,7 @@ def test_a_bad_version_leaves_the_running_one_alone_and_a_good_one_replaces_it(m
 
 
 @pytest.mark.parametrize("interface", ["asgi", "aiohttp"])
+@pytest.mark.slow
 def test_other_interfaces_deploy_and_switch(machine, load, interface):
     options = {"app": APPS[interface], "app_options": {"interface": interface}}
     machine.deploy(machine.bundle(version="1.0", **options))
@@ -128,6 +130,7 @@ def test_other_interfaces_deploy_and_switch(machine, load, interface):
     assert machine.get()["version"] == "2.0"
 
 
+@pytest.mark.slow
 def test_the_same_bundle_again_is_proven_again(machine):
     bundle = machine.bundle()
     machine.deploy(bundle)
@@ -153,10 +156,17 @@ def test_the_same_version_with_other_content_is_refused(machine):
     ("app", "options", "words"),
     [
         ("def app(:\n", {}, "SyntaxError"),
-        ("import os\nos._exit(7)\n", {}, "ended with status"),
+        pytest.param("import os\nos._exit(7)\n", {}, "ended with status", marks=pytest.mark.slow),
         ("raise RuntimeError('no model today')\n", {}, "no model today"),
-        ("import time\ntime.sleep(60)\n", {"boot_seconds": 1.5}, "not ready within 1.5 s"),
-        (changed(MINI_APP, '("/healthz", "/readyz", "/")', '("/",)'), {"boot_seconds": 6}, "answered 404"),
+        pytest.param(
+            "import time\ntime.sleep(600)\n", {"boot_seconds": 1.5}, "not ready within 1.5 s", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            changed(MINI_APP, '("/healthz", "/readyz", "/")', '("/",)'),
+            {"boot_seconds": 20},
+            "answered 404",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_app_that_does_not_come_up(machine, app, options, words):
@@ -184,6 +194,7 @@ def test_a_module_that_no_requirement_brings(machine):
     assert "cv2" in failed.err
 
 
+@pytest.mark.slow
 def test_pip_can_make_the_environment_too(machine):
     machine.deploy(machine.bundle(), "--installer", "pip")
     (environment,) = (machine.root / "environments").glob("[!.]*")
@@ -220,6 +231,7 @@ def test_a_taken_port_is_named_and_any_port_takes_the_next(machine):
     assert machine.deploy(bundle, "--json").json["url"] == first, "a later deploy keeps the address"
 
 
+@pytest.mark.slow
 def test_a_running_service_does_not_move_by_accident(machine):
     bundle = machine.bundle()
     machine.deploy(bundle)
@@ -232,7 +244,7 @@ def test_a_running_service_does_not_move_by_accident(machine):
     assert machine.get()["status"] == "ok"
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "-1"])
+@pytest.mark.parametrize("port", ["65536", *(pytest.param(one, marks=pytest.mark.slow) for one in ("0", "-1"))])
 def test_a_port_that_is_none(machine, port):
     assert "port" in machine.deploy(machine.bundle(), f"--port={port}", status=2).err
 
@@ -327,6 +339,7 @@ def test_a_master_that_dies_is_started_again(machine):
     assert "starting it again" in machine.run("logs", "--level", "warning").out
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_dies_is_replaced_by_start(machine):
     machine.deploy(machine.bundle())
     pid = next(pid for pid in machine.processes() if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes())
@@ -338,6 +351,7 @@ def test_a_supervisor_that_dies_is_replaced_by_start(machine):
     assert machine.get()["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_odd_and_long_paths(machine):
     root = machine.folder / "ein ganz langer Ordner mit Umlauten äöü" / ("x" * 90) / "root"
     bundle = machine.bundle()
@@ -363,6 +377,7 @@ def test_dry_run_touches_nothing(machine):
     assert machine.get()["pid"] == before
 
 
+@pytest.mark.slow
 def test_old_releases_are_pruned_but_never_the_last_good(machine):
     for number in range(1, 5):
         machine.deploy(machine.bundle(version=f"1.{number}"), "--keep", "1")
@@ -370,7 +385,10 @@ def test_old_releases_are_pruned_but_never_the_last_good(machine):
     assert kept == ["1.3", "1.4"]
 
 
-@pytest.mark.parametrize("damage", ["altered", "missing", "extra", "stopped", "package"])
+@pytest.mark.parametrize(
+    "damage",
+    ["altered", *(pytest.param(one, marks=pytest.mark.slow) for one in ("missing", "extra", "stopped", "package"))],
+)
 def test_verify_finds_what_is_wrong(machine, damage):
     machine.deploy(machine.bundle())
     release = machine.app_folder() / "current"
@@ -412,6 +430,7 @@ def test_two_deployments_need_a_name(machine):
     assert states == {"one": "running", "two": "stopped"}
 
 
+@pytest.mark.slow
 def test_what_a_killed_deploy_unpacked_does_not_block_its_version(machine):
     machine.deploy(machine.bundle(version="1.0"))
     slow = changed(MINI_APP, 'answer = {"text"', '__import__("time").sleep(20); answer = {"text"')
@@ -428,6 +447,7 @@ def test_what_a_killed_deploy_unpacked_does_not_block_its_version(machine):
     assert "interrupted" in machine.run("logs", "--phase", "recover").out
 
 
+@pytest.mark.slow
 def test_a_restart_that_fails_after_its_promotion_leaves_the_old_processes(machine):
     app = changed(
         MINI_APP,
@@ -453,6 +473,7 @@ def test_a_restart_that_fails_after_its_promotion_leaves_the_old_processes(machi
         flag.unlink()
 
 
+@pytest.mark.slow
 def test_a_failed_deploy_does_not_touch_the_secrets_of_the_running_release(machine):
     app = changed(MINI_APP, '"status": "ok"', '"status": "ok", "token": os.environ["OCR_TOKEN"]')
     machine.deploy(machine.bundle(app=app, secrets=["OCR_TOKEN"]), env={"OCR_TOKEN": "good"})
@@ -466,6 +487,7 @@ def test_a_failed_deploy_does_not_touch_the_secrets_of_the_running_release(machi
     assert machine.get()["token"] == "good"
 
 
+@pytest.mark.slow
 def test_a_bad_deploy_after_the_supervisor_died_leaves_the_service(machine):
     machine.deploy(machine.bundle())
     pid = next(pid for pid in machine.processes() if b"supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes())
@@ -475,12 +497,14 @@ def test_a_bad_deploy_after_the_supervisor_died_leaves_the_service(machine):
     assert machine.run("status", "--json").json["deployments"][0]["state"] == "running"
 
 
+@pytest.mark.slow
 def test_a_missing_module_is_found_again_in_an_environment_that_exists(machine):
     bundle = machine.bundle(app=MINI_APP + "\n\ndef seldom():\n    import nosuch\n")
     for _ in range(2):
         assert "nosuch" in machine.deploy(bundle, status=13).err
 
 
+@pytest.mark.slow
 def test_deploying_again_mends_what_verify_found(machine):
     bundle = machine.bundle()
     machine.deploy(bundle)
@@ -494,6 +518,7 @@ def test_deploying_again_mends_what_verify_found(machine):
     assert machine.run("verify", "--json").json["ok"] is True
 
 
+@pytest.mark.slow
 def test_a_lost_state_loses_no_release(machine):
     machine.deploy(machine.bundle(version="1.0"))
     machine.deploy(machine.bundle(version="2.0"))
@@ -510,6 +535,7 @@ def test_a_lost_state_loses_no_release(machine):
     assert kept == {"1.0", "2.0", "3.0"}
 
 
+@pytest.mark.slow
 def test_the_host_may_be_named_in_another_way_later(machine):
     bundle = machine.bundle()
     machine.deploy(bundle)

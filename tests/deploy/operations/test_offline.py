@@ -74,7 +74,7 @@ def with_wheels(machine, index, *words, version="1.0", **more):
     return machine.folder / f"mini-{version}.zip"
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
 def test_a_deploy_without_a_network(machine, index, alone, installer):
     bundle = with_wheels(machine, index)
     (machine.folder / "cache").mkdir()
@@ -130,6 +130,7 @@ def test_an_import_that_fails_names_the_library(machine, index):
     assert not machine.listening()
 
 
+@pytest.mark.slow
 def test_an_import_that_fails_deeper_down(machine, index):
     index.files.update([make_wheel("ocr-core", "1.0", module="import cv2\n")])
     failed = machine.deploy(with_wheels(machine, index), status=13)
@@ -162,6 +163,7 @@ def test_a_thin_bundle_is_the_same_bundle_without_its_weights(machine):
     assert weights[0]["inside"] is False
 
 
+@pytest.mark.slow
 def test_where_the_weights_of_a_thin_bundle_come_from(machine):
     thin, _ = weighty(machine, "--thin")
     failed = machine.deploy(thin, "--json", status=12).json["error"]
@@ -181,6 +183,7 @@ def test_where_the_weights_of_a_thin_bundle_come_from(machine):
     assert linked.stat().st_ino in {blob.stat().st_ino for blob in blob.parent.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_new_version_are_not_written_again(machine):
     machine.deploy(weighty(machine)[0])
     newer, _ = weighty(machine, version="1.1")
@@ -245,6 +248,7 @@ def test_a_bundle_deploys_itself_without_a_network(machine):
     shutil.rmtree(machine.folder / "cache")
 
 
+@pytest.mark.slow
 def test_what_the_root_holds(machine):
     assert machine.run("list").out == ""
     machine.deploy(weighty(machine, content=b"m" * 100_000)[0])

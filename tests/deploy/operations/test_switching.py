@@ -55,6 +55,7 @@ def test_rollback_and_back_again_and_to_a_version(machine):
     assert begun[3:6] == ["rollback mini", "rollback mini", "rollback mini --to 1.0.0"]
 
 
+@pytest.mark.slow
 def test_nothing_to_roll_back_to(machine):
     machine.deploy(machine.bundle(version="1.0"))
     assert "no earlier release" in machine.run("rollback", status=19).err
@@ -63,6 +64,7 @@ def test_nothing_to_roll_back_to(machine):
     assert machine.get()["version"] == "1.0"
 
 
+@pytest.mark.slow
 def test_a_rollback_is_tagged_and_makes_a_lost_environment_again(machine):
     repository = machine.folder / "repository"
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-C", repository]
@@ -81,6 +83,7 @@ def test_a_rollback_is_tagged_and_makes_a_lost_environment_again(machine):
     assert (first / "ocrpack-ready.json").exists()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_only_on_the_public_address_goes_back_by_itself(machine, load):
     """The app reads right until its gate is open for two seconds."""
     machine.deploy(machine.bundle(version="1.0"))
@@ -125,6 +128,7 @@ def test_a_crash_right_after_the_promotion_goes_back(machine):
     assert "2.0" in evidence.name
 
 
+@pytest.mark.slow
 def test_a_release_that_reads_worse_is_refused_when_that_is_asked(machine):
     sample = [{"image": "samples/a.txt", "text": "HELLO WORLD", "max_cer": 0.5}]
     machine.deploy(machine.bundle(version="1.0", samples=sample))

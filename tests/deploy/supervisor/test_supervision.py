@@ -186,6 +186,7 @@ def test_a_drain_that_was_interrupted_does_not_hurt_the_next_deploy(machine):
     assert the_state(machine)["version"] == "3.0"
 
 
+@pytest.mark.slow
 def test_a_deploy_is_the_remedy_for_a_lost_release(machine):
     from ocrpack.deploy.system.files import remove_tree
 
@@ -200,6 +201,7 @@ def test_a_deploy_is_the_remedy_for_a_lost_release(machine):
     assert machine.get()["version"] == "2.0"
 
 
+@pytest.mark.slow
 def test_a_begin_without_its_process_keeps_nobody_from_anything(machine):
     machine.deploy(machine.bundle())
     log = machine.app_folder() / "logs" / "deploy.jsonl"
@@ -220,6 +222,7 @@ def test_a_secret_does_not_reach_a_supervisor_that_takes_over(machine):
         assert b"s3cr3t-word" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_stop_that_is_interrupted_stays_a_stop(machine):
     hanging = held_page(machine.folder)
     machine.deploy(machine.bundle(app=hanging))
@@ -238,6 +241,7 @@ def test_a_stop_that_is_interrupted_stays_a_stop(machine):
     assert the_state(machine)["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_text_that_no_file_can_hold_is_still_a_wrong_text(machine):
     odd = app_reading('"half \\\\ud800 and \\\\0"')
     bundle = machine.bundle(app=odd, hooks={"on_failure": ['test -n "$OCRPACK_ERROR"']})

@@ -88,6 +88,7 @@ def test_what_the_service_may_touch():
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="systemd runs here")
+@pytest.mark.slow
 def test_without_systemd_the_remedy_works(machine):
     machine.deploy(machine.bundle())
     refused = machine.run("service", "install", "--json", status=12).json["error"]
@@ -236,6 +237,7 @@ def test_deploys_switch_under_systemd_without_a_failed_request(machine, booted, 
     assert supervisor(machine) == before
 
 
+@pytest.mark.slow
 def test_units_go(machine, booted):
     machine.deploy(machine.bundle())
     machine.run("service", "install")

@@ -100,7 +100,14 @@ def test_a_tag_that_someone_else_made(machine, git, repository, kind):
     assert _deploy(machine, machine.bundle(), "--tag-repo", repo, "--dry-run", status=17)["error"]["code"] == "conflict"
 
 
-@pytest.mark.parametrize("kind", ["bare", "detached", "worktree", "gpgsign", "identity", "hook"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "bare",
+        "worktree",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("detached", "gpgsign", "identity", "hook")),
+    ],
+)
 def test_repositories_of_all_kinds(machine, git, repository, kind):
     repo = repository(bare=kind == "bare")
     env = {}
@@ -133,6 +140,7 @@ def test_repositories_of_all_kinds(machine, git, repository, kind):
     assert git(repo, "tag") == TAG
 
 
+@pytest.mark.slow
 def test_an_empty_repository(machine, git):
     empty = machine.folder / "empty"
     empty.mkdir()
@@ -165,6 +173,7 @@ def test_no_repository_at_all(machine, git):
     assert git(ledger, "rev-parse", "--is-bare-repository") == "true"
 
 
+@pytest.mark.slow
 def test_the_repository_around_the_working_folder(machine, git, repository):
     repo = repository()
     assert _deploy(machine, machine.bundle(), cwd=repo)["tag"] == TAG
@@ -202,6 +211,7 @@ def test_a_repository_that_takes_no_tag_is_a_warning(machine, git, repository):
     assert machine.get()["version"] == "1.0"
 
 
+@pytest.mark.slow
 def test_a_repository_of_another_user(machine, git, repository):
     """git refuses to work in it: said before anything is touched, not a traceback."""
     repo = repository()
