@@ -51,9 +51,7 @@ def drafted(folder, files):
     return draft, loaded.descriptor
 
 
-@pytest.mark.parametrize(
-    "engine", [one if one == "tesseract" else pytest.param(one, marks=pytest.mark.slow) for one in ENGINES]
-)
+@pytest.mark.parametrize("engine", CHOICES)
 def test_a_new_source_builds_and_deploys(machine, engine):
     made = machine.run("init", machine.folder / "My Invoices", "--engine", engine, "--json").json
     assert "descriptor.json" in made["written"]
