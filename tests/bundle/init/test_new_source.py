@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from ocrpack.bundle import check, describe, start
+from ocrpack.bundle import ENGINES, check, describe, start
 from ocrpack.errors import ConflictError, NotFoundError, UsageError
 
 FLASK = """
@@ -49,6 +49,9 @@ def drafted(folder, files):
     draft = describe(folder, force=False)
     loaded, _, _ = check(folder)
     return draft, loaded.descriptor
+
+
+CHOICES = ["tesseract", *(pytest.param(one, marks=pytest.mark.slow) for one in ENGINES if one != "tesseract")]
 
 
 @pytest.mark.parametrize("engine", CHOICES)

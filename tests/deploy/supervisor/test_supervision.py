@@ -233,8 +233,8 @@ def test_a_stop_that_is_interrupted_stays_a_stop(machine):
     machine.wait(lambda: any(event["message"] == "stop mini" for event in machine.events()))
     machine.wait(lambda: not machine.listening())
     stop.send_signal(signal.SIGINT)
-    assert stop.wait(PATIENCE) == 130
     (machine.folder / "told").touch()
+    assert stop.wait(PATIENCE) == 130
     client.join()
     machine.wait(lambda: not machine.processes())
     assert (machine.app_folder() / "logs" / "supervisor.log").read_text() == ""
