@@ -8,6 +8,13 @@ PYTHON ?= python3
 DEMO_ROOT := .demo
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
+# Every target that runs tests takes a part of them: make test TESTS=tests/deploy K='rollback or restart'
+TESTS :=
+K :=
+# $(call tests,FOLDER) is what to run: FOLDER, unless TESTS names something else
+tests = $(or $(TESTS),$1) $(if $(K),-k "$(K)")
+DEFAULT := not slow and not browser and not clients and not faults and not chaos
+
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
@@ -15,6 +22,8 @@ export UV_PYTHON_DOWNLOADS := never
 .PHONY: help
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo "Times are those of two idle cores. All that run tests take TESTS=path and K=expression."
 
 # --- set-up: each mark is a file that is made once
 
@@ -73,12 +82,20 @@ demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
 # --- checks
 
 .PHONY: test
-test: $(VENV)/.dev $(VENV)/.units ## the default tests
-	@$(PYTEST) -m 'not slow and not browser and not clients and not faults and not chaos'
+test: $(VENV)/.dev $(VENV)/.units ## the default tests: every kind of case once (4 minutes)
+	@$(PYTEST) -m '$(DEFAULT)' $(call tests,tests)
+
+.PHONY: test-slow
+test-slow: $(VENV)/.dev $(VENV)/.units ## the other variants of each kind, deadlines that pass, the demo in a fresh clone (15 minutes)
+	@$(PYTEST) -m slow $(call tests,tests)
+
+.PHONY: test-all
+test-all: $(VENV)/.dev $(VENV)/.units ## both of these (20 minutes)
+	@$(PYTEST) -m 'slow or ($(DEFAULT))' $(call tests,tests)
 
 .PHONY: test-browser
-test-browser: $(VENV)/.browser ## the page in a real Chromium
-	@$(PYTEST) -m browser
+test-browser: $(VENV)/.browser ## the page in a real Chromium (2 minutes)
+	@$(PYTEST) -m browser $(call tests,tests/browser)
 
 $(VENV)/clients/.done: $(VENV)/.dev
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/clients
@@ -86,20 +103,16 @@ $(VENV)/clients/.done: $(VENV)/.dev
 	@touch $@
 
 .PHONY: test-clients
-test-clients: $(VENV)/clients/.done ## other people's programs talk to the app: Mistral's client, LiteLLM, LightRAG, Schemathesis
-	@$(VENV)/clients/bin/python -m pytest -m clients tests/app
-
-.PHONY: test-slow
-test-slow: $(VENV)/.dev ## what takes long: large archives, deadlines that pass, the demo in a fresh clone
-	@$(PYTEST) -m slow
+test-clients: $(VENV)/clients/.done ## other people's programs talk to the app: Mistral's client, LiteLLM, LightRAG, Schemathesis (5 minutes)
+	@$(VENV)/clients/bin/python -m pytest -m clients $(call tests,tests/app)
 
 $(VENV)/.faults: $(VENV)/.dev
 	@tools/install_system.sh cc
 	@touch $@
 
 .PHONY: faults
-faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under load; writes docs/reliability.md
-	@$(PYTEST) -m faults --reliability docs/reliability.md tests/faults
+faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under load; writes docs/reliability.md (20 minutes)
+	@$(PYTEST) -m faults $(if $(TESTS)$(K),,--reliability docs/reliability.md) $(call tests,tests/faults)
 
 .PHONY: security
 security: $(VENV)/.dev ## write the table of hostile archives and their refusals in docs/security.md
@@ -113,23 +126,23 @@ FUZZ_SECONDS ?= 30
 FUZZ_TARGETS := archive inside manifest descriptor lock measured signature
 
 .PHONY: fuzz
-fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all that reads a stranger's bytes, FUZZ_SECONDS for each reader
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of all that reads a stranger's bytes, FUZZ_SECONDS for each reader (5 minutes)
 	@for target in $(FUZZ_TARGETS); do echo "fuzz $$target"; \
 	$(BIN)/python -m tests.fuzz $$target $(FUZZ_SECONDS) > .fuzz.log 2>&1 || { tail -60 .fuzz.log; exit 1; }; \
 	grep -E 'stat::(number_of_executed_units|peak_rss_mb)' .fuzz.log; done; rm .fuzz.log
 
 .PHONY: chaos
-chaos: $(VENV)/.dev ## kill processes at random for CHAOS_SECONDS, with CHAOS_SEED
-	@$(BIN)/python -m pytest -s -m chaos tests/faults
+chaos: $(VENV)/.dev ## kill processes at random for CHAOS_SECONDS, with CHAOS_SEED (1 minute)
+	@$(BIN)/python -m pytest -s -m chaos $(call tests,tests/faults)
 
 .PHONY: coverage
-coverage: $(VENV)/.dev $(VENV)/.units ## the default tests, with the lines that they reach
+coverage: $(VENV)/.dev $(VENV)/.units ## the default tests, with the lines that they reach (15 minutes)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -q -m 'not slow and not browser and not clients and not faults and not chaos' || true
+	@$(BIN)/coverage run -m pytest -q -m '$(DEFAULT)' $(call tests,tests) || true
 	@$(BIN)/coverage combine -q && $(BIN)/coverage report --skip-covered
 
 .PHONY: lint
-lint: $(VENV)/.dev ## style and types
+lint: $(VENV)/.dev ## style and types (1 minute)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -8,12 +8,12 @@ import functools
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from ocrpack.bundle.packages.lockfile import parse_pin
+from tests.patience import PATIENCE, eventually
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -50,11 +51,33 @@ def app(environ, start_response):
 '''
 
 
+def changed(text, old, new):
+    """Return an app's text with a part of it replaced; that part must be there."""
+    assert old in text, f"the app does not have: {old}"
+    return text.replace(old, new)
+
+
+def paged(text, path, *lines):
+    """Return an app's text with one page more, whose lines set `answer`."""
+    body = "".join(f"        {line}\n" for line in lines)
+    return changed(
+        text,
+        '    elif environ["PATH_INFO"] in (',
+        f'    elif environ["PATH_INFO"] == "{path}":\n{body}    elif environ["PATH_INFO"] in (',
+    )
+
+
 MAY_SKIP = (
     "permissions bind", "may not mount", "may not make a cgroup", "may not make a network namespace",
     "no shared/data", "the hostile archives",
 )  # fmt: skip
 """Reasons to skip that CI accepts: the data beside the checkout, and what the user running it may not do."""
+
+
+def pytest_sessionstart():
+    """Let interrupts reach the children of tests: they inherit an ignored SIGINT, as of a job in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,7 +95,7 @@ def pytest_runtest_makereport(item, call):
 @functools.cache
 def lock_of_nothing(interface):
     """Return the lock of a source without requirements: the server alone. With it, a build asks no index."""
-    from ocrpack.bundle import BuildListener, BuildOptions, lock_of
+    from ocrpack.bundle import BuildOptions, lock_of
     from ocrpack.descriptor import load_source
 
     with tempfile.TemporaryDirectory() as name:
@@ -81,8 +104,14 @@ def lock_of_nothing(interface):
         (place / "app.py").touch()
         document = {"schema_version": 1, "name": "x", "version": "1", "model": {"name": "x", "version": "1"}}
         (place / "descriptor.json").write_text(json.dumps({**document, "app": {"interface": interface}}))
-        silent = BuildListener(*[lambda *_: None] * 4)
-        return lock_of(load_source(place), BuildOptions(), silent).lock
+        return lock_of(load_source(place), BuildOptions(), silent()).lock
+
+
+def silent():
+    """Return who listens to a build and says nothing."""
+    from ocrpack.bundle import BuildListener
+
+    return BuildListener(total=lambda _: None, progress=lambda _: None, command_line=lambda _: None)
 
 
 @dataclass
@@ -113,7 +142,7 @@ class Machine:
     def argv(self, *words):
         return [*self.within, sys.executable, "-m", "ocrpack", *map(str, words)]
 
-    def run(self, *words, status=0, cwd=None, env=None, timeout=240):
+    def run(self, *words, status=0, cwd=None, env=None, timeout=2 * PATIENCE):
         done = subprocess.run(
             self.argv(*words), cwd=cwd or self.folder, env={**self.env, **(env or {})}, capture_output=True, text=True,
             timeout=timeout, stdin=subprocess.DEVNULL,
@@ -147,7 +176,7 @@ class Machine:
             "name": name,
             "version": version,
             "model": {"name": "echo", "version": "1"},
-            "app": {"workers": 1, "threads": 4, "boot_seconds": 30, **more.pop("app_options", {})},
+            "app": {"workers": 1, "threads": 4, "boot_seconds": PATIENCE, **more.pop("app_options", {})},
             "samples": [{"image": "samples/a.txt", "text": truth or text, "max_cer": 0.0}],
             "port": self.port,
             **more,
@@ -156,14 +185,15 @@ class Machine:
         return place
 
     def bundle(self, *args, **kwargs):
-        """Build a source made by `source` and return the bundle."""
-        made = self.run("build", self.source(*args, **kwargs), "-o", self.folder, "--json").json
-        return self.folder / Path(made["bundle"]).name
+        """Build a source made by `source` and return the bundle; in this process, which saves a start of Python."""
+        from ocrpack.bundle import BuildOptions, build
+
+        return build(self.source(*args, **kwargs), self.folder, BuildOptions(), silent()).path
 
     def deploy(self, bundle, *words, status=0, env=None):
         return self.run("deploy", bundle, "--no-tag", *words, status=status, env=env)
 
-    def get(self, path="/healthz", timeout=10):
+    def get(self, path="/healthz", timeout=PATIENCE):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout) as answer:
             return json.loads(answer.read())
 
@@ -198,14 +228,8 @@ class Machine:
             return Path(f"/proc/{pid}/cmdline").read_bytes()
         return b""
 
-    def wait(self, condition, seconds=15):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.05)
-        raise AssertionError(f"not within {seconds} s: {condition}")
+    def wait(self, condition):
+        return eventually(condition)
 
 
 def free_port():
@@ -277,7 +301,7 @@ class Load:
         while not self._stop.is_set():
             try:
                 if connection is None:
-                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
                 connection.request("GET", self.path)
                 answer = connection.getresponse()
                 body = json.loads(answer.read())

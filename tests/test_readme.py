@@ -10,7 +10,7 @@ import sys
 from tests.conftest import REPOSITORY
 
 ELSEWHERE = {
-    "make demo": "tests/deploy/test_default_bundle.py and CI",
+    "make demo": "tests/deploy/operations/test_default_bundle.py and CI",
     "make test": "CI",
     "pip install .": "below, without network needs",
 }

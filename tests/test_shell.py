@@ -11,6 +11,7 @@ import pytest
 
 from ocrpack.errors import OcrpackError
 from ocrpack.shell import CommandError, kill_group, run, spawn
+from tests.patience import PATIENCE, eventually, without_hanging
 
 PYTHON = sys.executable
 
@@ -23,10 +24,7 @@ def _alive(pid):
 
 
 def _gone(pid):
-    deadline = time.monotonic() + 10
-    while _alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not _alive(pid)
+    return eventually(lambda: not _alive(pid))
 
 
 def test_output_and_stdin():
@@ -49,7 +47,7 @@ def test_both_pipes_are_drained():
         "for n in range(4096):\n    sys.stdout.write(line)\n"
     )
     lines = []
-    done = run([PYTHON, "-c", code], on_line=lines.append, deadline_s=60)
+    done = run([PYTHON, "-c", code], on_line=lines.append, deadline_s=PATIENCE)
     assert len(done.stdout) == len(done.stderr) == 4 << 20
     assert len(lines) == 8192
     assert set(lines) == {"x" * 1023}
@@ -63,18 +61,16 @@ def test_a_large_stdin_to_one_that_echoes_and_to_one_that_does_not_read():
 
 
 def test_the_deadline_holds_while_stdin_is_not_read():
-    begin = time.monotonic()
-    with pytest.raises(CommandError, match=r"did not end within 0\.5 s"):
-        run(["sleep", "30"], stdin=bytes(1 << 20), deadline_s=0.5)
-    assert time.monotonic() - begin < 10
+    with without_hanging(), pytest.raises(CommandError, match=r"did not end within 0\.5 s"):
+        run(["sleep", "600"], stdin=bytes(1 << 20), deadline_s=0.5)
 
 
 def test_a_deadline_ends_the_whole_group(tmp_path):
     pids = tmp_path / "pids"
     code = f"sleep 60 & echo $! >> {pids}; echo $$ >> {pids}; echo last words; echo on stderr >&2; sleep 60"
     with pytest.raises(CommandError) as caught:
-        run(["/bin/sh", "-c", code], deadline_s=1.5)
-    assert "did not end within 1.5 s" in str(caught.value)
+        run(["/bin/sh", "-c", code], deadline_s=3)
+    assert "did not end within 3 s" in str(caught.value)
     assert "last words" in caught.value.tail
     assert "on stderr" in caught.value.tail
     assert caught.value.exit_status is None
@@ -125,7 +121,7 @@ def test_a_listener_that_fails_does_not_hang_the_child():
 
     code = "import sys\nfor n in range(5000): print('x' * 100)\n"
     with pytest.raises(OSError, match="No space left"):
-        run([PYTHON, "-c", code], on_line=full, deadline_s=60)
+        run([PYTHON, "-c", code], on_line=full, deadline_s=PATIENCE)
 
 
 def test_lines_come_one_at_a_time():
@@ -155,9 +151,7 @@ def test_spawn_leaves_it_running_in_a_session_of_its_own(tmp_path):
     try:
         assert process.poll() is None
         assert os.getsid(process.pid) == process.pid != os.getsid(0)
-        deadline = time.monotonic() + 10
-        while "started" not in (tmp_path / "out").read_text() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        eventually((tmp_path / "out").read_text)
         assert (tmp_path / "out").read_text() == "started\n"
     finally:
         kill_group(process)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from drawings import BACKENDS, PROJECT
 
 from ocrpack.app import create_app
+from tests.app.drawings import BACKENDS, PROJECT
 from tests.serving import traineddata, unpacked
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Damage files at random and read them; run as a program, since what is damaged so might crash the process.
 
-Usage: python mutations.py SEED ROUNDS FILE...; one line of JSON comes out: how often which outcome, and the slowest.
+Usage: python -m tests.app.mutations SEED ROUNDS FILE...
+One line of JSON comes out: how often which outcome, and the slowest.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import traceback
 import zlib
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.images import documents
@@ -93,9 +92,9 @@ def main(seed: str, rounds: str, *files: str) -> None:
     slowest = 0.0
     for index in range(int(rounds)):
         data = mutated(originals[index % len(originals)], dice)
-        began = time.monotonic()
+        began = time.process_time()
         outcomes[outcome(data)] += 1
-        slowest = max(slowest, time.monotonic() - began)
+        slowest = max(slowest, time.process_time() - began)
     sys.stdout.write(json.dumps({"outcomes": outcomes, "slowest": slowest}))
 
 

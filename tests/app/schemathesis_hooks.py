@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import schemathesis
-from drawings import drawing, encoded
 from hypothesis import strategies as st
+
+from tests.app.drawings import drawing, encoded
 
 FILES = st.one_of(
     st.sampled_from([encoded(drawing()), encoded(drawing(), "JPEG"), encoded(drawing(), "TIFF")]),

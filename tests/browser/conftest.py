@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pages import TOKEN
 
 from ocrpack.app import create_app
+from tests.browser.pages import TOKEN
 from tests.serving import served, traineddata, unpacked
 
 if TYPE_CHECKING:

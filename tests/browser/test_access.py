@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from answers import answer, line, reply, word
-from pages import PHONE, SAMPLES, item, read
+
+from tests.browser.answers import answer, line, reply, word
+from tests.browser.pages import PHONE, SAMPLES, item, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,10 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from answers import always, answer, line, reply, word
-from pages import PHONE, SAMPLES, item, read, transfer
 from PIL import Image
+
+from tests.browser.answers import always, answer, line, reply, word
+from tests.browser.pages import PHONE, SAMPLES, item, read, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

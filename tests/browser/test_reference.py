@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from pages import PHONE
+
+from tests.browser.pages import PHONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from answers import always, answer, crowd, line, word
-from pages import PHONE, PROJECT, SAMPLES, read
+
+from tests.browser.answers import always, answer, crowd, line, word
+from tests.browser.pages import PHONE, PROJECT, SAMPLES, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from pages import SAMPLES, read
+
+from tests.browser.pages import SAMPLES, read
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request, Route

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from pages import SAMPLES, TOKEN, item, read
+
+from tests.browser.pages import SAMPLES, TOKEN, item, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

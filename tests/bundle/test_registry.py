@@ -8,10 +8,19 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import urllib.request
 
 import pytest
+
+from tests.patience import PATIENCE, eventually
+
+
+def answers(url):
+    try:
+        urllib.request.urlopen(url, timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +41,7 @@ def registry(tmp_path_factory):
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", folder / "config.yml"], stdout=log, stderr=log)
         try:
-            for _ in range(200):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.05)
+            eventually(lambda: answers(f"http://127.0.0.1:{port}/v2/"))
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -17,6 +17,7 @@ import pytest
 from ocrpack import __version__, errors
 from ocrpack.errors import OcrpackError
 from tests.conftest import DATA, REPOSITORY
+from tests.patience import PATIENCE
 
 COMMANDS = [
     "init", "validate", "lock", "build", "inspect", "diff", "push", "pull",
@@ -209,7 +210,7 @@ def _on_terminal(machine, *words, **more):
     )
     os.close(follower)
     shown = b""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if select.select([leader], [], [], 0.1)[0]:
             try:
@@ -222,7 +223,7 @@ def _on_terminal(machine, *words, **more):
         elif process.poll() is not None:
             break
     os.close(leader)
-    return process.wait(10), shown.decode()
+    return process.wait(PATIENCE), shown.decode()
 
 
 COLOUR = re.compile(r"\x1b\[(\d+;)*(3[0-8]|9[0-7])(;\d+)*m")
@@ -313,12 +314,12 @@ def test_closed_streams(machine, closed):
 
 @pytest.mark.parametrize("words", [["--json"], []])
 def test_an_interrupt_is_said(machine, words):
-    source = machine.source(build_commands=["echo started; sleep 30"])
+    source = machine.source(build_commands=["echo started; sleep 600"])
     process = machine.start("build", source, *words)
     log = machine.folder / "dist" / "mini-1.0.build.log"
     machine.wait(lambda: log.exists() and log.read_text().count("started") == 2)
     process.send_signal(2)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     if words:
         assert json.loads(out)["error"]["exit_code"] == 130

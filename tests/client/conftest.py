@@ -7,6 +7,7 @@ from PIL import Image
 
 from ocrpack.client import Address, Connection, Patience, Service, Source
 from tests.client.servers import real_app
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def tesseract(tmp_path_factory):
 def connect():
     """Return services at addresses; no attempt waits for long."""
 
-    def make(url, *, seconds=5.0, on_wait=lambda _: None, timeout=30, **more):
+    def make(url, *, seconds=PATIENCE, on_wait=lambda _: None, timeout=PATIENCE, **more):
         quick = Patience(seconds, chance=lambda: -0.95)
         return Service(Connection(Address.of(url, timeout=timeout, **more), quick, 4, on_wait))
 

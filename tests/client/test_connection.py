@@ -14,6 +14,7 @@ from ocrpack.client import Address, Options
 from ocrpack.client.connection import StoppedError, UnreadableError
 from ocrpack.errors import BootError, PreflightError, UsageError
 from tests.client.servers import Misbehaving, answer
+from tests.patience import PATIENCE, without_hanging
 
 
 def read(service, image, **options):
@@ -69,17 +70,16 @@ def test_retry_after_is_waited_for(connect, image):
     begin = time.monotonic()
     with Misbehaving(react) as server:
         assert read(connect(server.url), image) == "HELLO"
-    assert 1 <= time.monotonic() - begin < 3
+    assert time.monotonic() - begin >= 1
 
 
 def test_an_impossible_wait_is_not_begun(connect, image):
-    begin = time.monotonic()
     with (
+        without_hanging(),
         Misbehaving(lambda _, handler: handler.problem(503, Retry_After="3600")) as server,
         pytest.raises(BootError, match="is not available: The image is broken"),
     ):
         read(connect(server.url), image)
-    assert time.monotonic() - begin < 2
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 415, 422, 500])
@@ -135,15 +135,13 @@ def test_nobody_listens(connect, image):
     begin = time.monotonic()
     with pytest.raises(BootError, match="cannot be reached: ") as caught:
         read(connect(url, seconds=0.5), image)
-    assert 0.3 < time.monotonic() - begin < 3
+    assert 0.3 < time.monotonic() - begin < PATIENCE
     assert "ocrpack status" in caught.value.remedy
 
 
 def test_an_unknown_host_is_told_at_once(connect, image):
-    begin = time.monotonic()
-    with pytest.raises(BootError, match="cannot be reached"):
-        read(connect("http://no-such-host.invalid", seconds=30), image)
-    assert time.monotonic() - begin < 10
+    with without_hanging(), pytest.raises(BootError, match="cannot be reached"):
+        read(connect("http://no-such-host.invalid", seconds=600), image)
 
 
 def test_a_service_that_comes_back_is_waited_for(connect, image):
@@ -191,7 +189,7 @@ def test_one_images_failure_is_not_the_services(connect, image):
 
 def test_a_hung_service_is_given_up(connect, image):
     over = threading.Event()
-    with Misbehaving(lambda *_: over.wait(20)) as server:
+    with Misbehaving(lambda *_: over.wait(PATIENCE)) as server:
         with pytest.raises(UnreadableError, match=r"no answer within 0\.5 s"):
             read(connect(server.url, timeout=0.5), image)
         over.set()
@@ -206,13 +204,11 @@ def test_connections_are_kept(connect, image):
 
 
 def test_a_stop_ends_waiting_at_once(connect, image):
-    with Misbehaving(lambda _, handler: handler.problem(503, Retry_After="20")) as server:
-        service = connect(server.url, seconds=60)
+    with Misbehaving(lambda _, handler: handler.problem(503, Retry_After="600")) as server:
+        service = connect(server.url, seconds=3600)
         threading.Timer(0.3, service.cancel, [1]).start()
-        begin = time.monotonic()
-        with pytest.raises(StoppedError):
+        with without_hanging(), pytest.raises(StoppedError):
             read(service, image)
-        assert time.monotonic() - begin < 3
 
 
 def test_this_machine_is_never_asked_through_a_proxy(connect, image, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import MINI_APP
+from tests.conftest import MINI_APP, changed
 
 ASGI_APP = """
 import json
@@ -52,4 +52,4 @@ OCR = 'answer = {"text": text_of(body)'
 
 def app_reading(text):
     """Return an app that answers OCR requests with what a Python expression makes of `body`."""
-    return MINI_APP.replace(OCR, f'answer = {{"text": {text}')
+    return changed(MINI_APP, OCR, f'answer = {{"text": {text}')

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 _CGROUPS = Path("/sys/fs/cgroup/unified") if Path("/sys/fs/cgroup/unified").is_dir() else Path("/sys/fs/cgroup")
 _TARGETS = ("sysinit", "sockets", "network", "shutdown", "umount", "slices", "timers", "paths", "network-online")
 _BOOT = """
@@ -52,7 +54,7 @@ class Booted:
         with self._log.open("ab") as log:
             argv = ["sh", "-c", _BOOT, "sh", self._cgroup, self.units, self.installed]
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
             first = children.read_text().split()[:1] if children.exists() else []
@@ -76,7 +78,7 @@ class Booted:
             self._process.kill()  # unshare kills the init with it, and the kernel all that ran under that
             self._process.wait()
             self._process = None
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while self._cgroup.exists():
             try:
                 for folder in sorted(self._cgroup.rglob("*"), reverse=True):

@@ -19,8 +19,9 @@ import psutil
 from ocrpack.bundle import BuildListener, BuildOptions, build
 from ocrpack.deploy.store.layout import Root
 from ocrpack.deploy.supervisor import status
-from tests.conftest import MINI_APP, Machine, Ran
+from tests.conftest import MINI_APP, Machine, Ran, changed
 from tests.faults.index import Index
+from tests.patience import PATIENCE
 
 HERE = Path(__file__).parent
 PLACES = {
@@ -44,7 +45,7 @@ class Command:
     def ran(self):
         """Wait for its end."""
         if self._ran is None:
-            out, err = self.process.communicate(timeout=120)
+            out, err = self.process.communicate(timeout=PATIENCE)
             self._ran = Ran(self.process.returncode, out, err)
         return self._ran
 
@@ -79,7 +80,7 @@ class Bench:
             version=version, app=app + at_import, app_options=options, env=env, files=["mini.py"],
             resources={"disk_mb": 1, **more.pop("resources", {})}, folder="source", **more,
         )  # fmt: skip
-        (source / "mini.py").write_text(MINI_APP.replace("VERSION", repr(version)), encoding="utf-8")
+        (source / "mini.py").write_text(changed(MINI_APP, "VERSION", repr(version)), encoding="utf-8")
         return build(source, self.machine.folder, BuildOptions(force=True), _SILENT).path
 
     def start(self, *words, at=None, hold=None, env=None):
@@ -117,13 +118,13 @@ class Bench:
                 started = any((event["phase"], event["event"]) == (phase, "start") for event in self.events(begin))
                 return started and mark.exists()
 
-            self.machine.wait(reached, 30)
+            self.machine.wait(reached)
             time.sleep(0.05)  # let it come from the phase's first line to where it waits
             yield command
 
     @contextlib.contextmanager
     def _long_request(self, place):
-        connection = http.client.HTTPConnection("127.0.0.1", self.machine.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.machine.port, timeout=PATIENCE)
         connection.request("GET", "/healthz", headers={"X-Wait-At": place})
         yield
         (self.holds / place).unlink()

@@ -18,7 +18,7 @@ UNPROMOTED = PHASES[: PHASES.index("observe")]
 KILLED = -signal.SIGKILL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One row: a fault in a phase, and what is expected."""
 

@@ -289,5 +289,5 @@ def replaced_workers(scene):
     """Deploy, and wait until every worker was replaced by a fresh one."""
     ran = scene.bench.run(*scene.command)
     first = set(scene.bench.find("worker"))
-    scene.bench.machine.wait(lambda: not first & set(scene.bench.find("worker")), 60)
+    scene.bench.machine.wait(lambda: not first & set(scene.bench.find("worker")))
     return ran

@@ -46,7 +46,7 @@ def _wait_for(look, wanted, bench):
         return found[-1] == wanted
 
     try:
-        bench.machine.wait(settled, 12)
+        bench.machine.wait(settled)
     except AssertionError:
         raise AssertionError(f"{found[-1]} in place of {wanted}") from None
 

@@ -21,11 +21,11 @@ def _signals() -> list[Cell]:
     )
     return [
         Cell(
-            f"{number.name} of the deployer",
-            phase,
-            f.signal_command(number),
-            exit,
-            says,
+            fault=f"{number.name} of the deployer",
+            phase=phase,
+            do=f.signal_command(number),
+            exit=exit,
+            says=says,
             serves="old" if phase in old else "new",
             bundle=package(phase),
             then="same",
@@ -48,10 +48,10 @@ def _commit_points() -> list[Cell]:
     )
     return [
         Cell(
-            f"deployer killed {words}",
-            phase,
-            f.die_at(event, arguments),
-            KILLED,
+            fault=f"deployer killed {words}",
+            phase=phase,
+            do=f.die_at(event, arguments),
+            exit=KILLED,
             serves=serves,
             bundle=bundle,
             then="next" if bundle else "same",
@@ -64,48 +64,81 @@ def _supervisor() -> list[Cell]:
     refused = ("boot", "gate", "promote", "observe")
     during = [
         Cell(
-            "SIGKILL of the supervisor",
-            phase,
-            f.kill("supervisor"),
-            14 if phase in refused else 0,
-            _NO_SUPERVISOR if phase in (*refused, "drain") else "",
-            "old" if phase in refused else "new",
+            fault="SIGKILL of the supervisor",
+            phase=phase,
+            do=f.kill("supervisor"),
+            exit=14 if phase in refused else 0,
+            says=_NO_SUPERVISOR if phase in (*refused, "drain") else "",
+            serves="old" if phase in refused else "new",
             bundle=package(phase),
             state="unsupervised" if phase in {"tag", "prune"} else "running",
         )
         for phase in PHASES
     ]
-    idle = Cell("SIGKILL of the supervisor", "", f.kill("supervisor"), None, state="unsupervised")
+    idle = Cell(fault="SIGKILL of the supervisor", phase="", do=f.kill("supervisor"), exit=None, state="unsupervised")
     return [*during, idle]
 
 
 def _processes() -> list[Cell]:
     return [
-        Cell("SIGKILL of the candidate's master", "boot", f.kill("master of candidate"), (14, 15), _ENDED),
-        Cell("SIGKILL of the candidate's master", "gate", f.kill("master of candidate"), (14, 15), _ENDED),
-        Cell("SIGKILL of the candidate's worker", "boot", f.kill("worker of candidate"), 14, r"worker ended before"),
-        Cell("SIGKILL of the candidate's worker", "gate", f.kill("worker of candidate"), 15, r"samples/a\.txt"),
         Cell(
-            "SIGKILL of the serving master",
-            "",
-            f.kill("master of serving"),
-            None,
+            fault="SIGKILL of the candidate's master",
+            phase="boot",
+            do=f.kill("master of candidate"),
+            exit=(14, 15),
+            says=_ENDED,
+        ),
+        Cell(
+            fault="SIGKILL of the candidate's master",
+            phase="gate",
+            do=f.kill("master of candidate"),
+            exit=(14, 15),
+            says=_ENDED,
+        ),
+        Cell(
+            fault="SIGKILL of the candidate's worker",
+            phase="boot",
+            do=f.kill("worker of candidate"),
+            exit=14,
+            says=r"worker ended before",
+        ),
+        Cell(
+            fault="SIGKILL of the candidate's worker",
+            phase="gate",
+            do=f.kill("worker of candidate"),
+            exit=15,
+            says=r"samples/a\.txt",
+        ),
+        Cell(
+            fault="SIGKILL of the serving master",
+            phase="",
+            do=f.kill("master of serving"),
+            exit=None,
             lost="in flight",
             state="running|restarting",
         ),
-        Cell("SIGKILL of a serving worker", "", f.kill("worker of serving"), None, lost="in flight"),
-        Cell("SIGKILL of the log writer", "", f.kill("log writer"), None),
-        Cell("SIGKILL of the serving master", "gate", f.kill("master of serving"), 0, serves="new", lost="in flight"),
+        Cell(
+            fault="SIGKILL of a serving worker", phase="", do=f.kill("worker of serving"), exit=None, lost="in flight"
+        ),
+        Cell(fault="SIGKILL of the log writer", phase="", do=f.kill("log writer"), exit=None),
+        Cell(
+            fault="SIGKILL of the serving master",
+            phase="gate",
+            do=f.kill("master of serving"),
+            exit=0,
+            serves="new",
+            lost="in flight",
+        ),
     ]
 
 
 def _restart() -> list[Cell]:
     return [
         Cell(
-            f"{number.name} of a restart",
-            phase,
-            f.signal_command(number),
-            exit,
+            fault=f"{number.name} of a restart",
+            phase=phase,
+            do=f.signal_command(number),
+            exit=exit,
             words=("restart", "mini"),
         )
         for number, exit in ((signal.SIGINT, 130), (signal.SIGKILL, KILLED))
@@ -118,10 +151,10 @@ def _rollback() -> list[Cell]:
     return [
         *[
             Cell(
-                f"{number.name} of a rollback",
-                phase,
-                f.signal_command(number),
-                exit,
+                fault=f"{number.name} of a rollback",
+                phase=phase,
+                do=f.signal_command(number),
+                exit=exit,
                 words=words,
                 serves="old" if phase in old else "new",
             )
@@ -129,25 +162,37 @@ def _rollback() -> list[Cell]:
             for phase in PHASES[3:]
             if phase != "tag"
         ],
-        Cell("SIGKILL of the supervisor in a rollback", "gate", f.kill("supervisor"), 14, _NO_SUPERVISOR, words=words),
         Cell(
-            "deploy during a rollback",
-            "gate",
-            f.second_command("deploy", "BUNDLE"),
-            16,
-            "is locked by `rollback",
-            "new",
+            fault="SIGKILL of the supervisor in a rollback",
+            phase="gate",
+            do=f.kill("supervisor"),
+            exit=14,
+            says=_NO_SUPERVISOR,
             words=words,
         ),
         Cell(
-            "rollback during a deploy", "gate", f.second_command("rollback", "mini"), 16, "is locked by `deploy", "new"
+            fault="deploy during a rollback",
+            phase="gate",
+            do=f.second_command("deploy", "BUNDLE"),
+            exit=16,
+            says="is locked by `rollback",
+            serves="new",
+            words=words,
         ),
         Cell(
-            "full disk in a rollback",
-            "promote",
-            f.full_disk_at(*_STATE),
-            12,
-            "(?i)free some space|no space",
+            fault="rollback during a deploy",
+            phase="gate",
+            do=f.second_command("rollback", "mini"),
+            exit=16,
+            says="is locked by `deploy",
+            serves="new",
+        ),
+        Cell(
+            fault="full disk in a rollback",
+            phase="promote",
+            do=f.full_disk_at(*_STATE),
+            exit=12,
+            says="(?i)free some space|no space",
             words=words,
             place="disk",
         ),
