@@ -118,7 +118,9 @@ class Readings:
         if key not in self._known:
             picture = decode.load(io.BytesIO(case.data))
             begin = time.process_time()
-            page, _ = preprocess.read(self._engine, picture.image, picture.dpi, (), SECONDS, effort, steps)
+            page, _ = preprocess.read(
+                self._engine, picture.image, dpi=picture.dpi, languages=(), seconds=SECONDS, effort=effort, steps=steps
+            )
             self._known[key] = page.text, time.process_time() - begin
         return self._known[key]
 

@@ -9,12 +9,12 @@ was read.
 from ocrpack.client.connection import Address, Connection
 from ocrpack.client.evaluate import Pair, Result, Scores, evaluate, pairs
 from ocrpack.client.inputs import Source, gather
+from ocrpack.client.ocr_api import Options, Service
 from ocrpack.client.patience import Patience
 from ocrpack.client.reading import Order, Outcome, content, read_all
 from ocrpack.client.report import render_report
 from ocrpack.client.results import EXTENSIONS, Place
 from ocrpack.client.results import write as write_result
-from ocrpack.client.service import Options, Service
 
 __all__ = [
     "EXTENSIONS",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ocrpack.client.inputs import Source, gather
+from ocrpack.client.ocr_api import Answer, Options, Service
 from ocrpack.client.reading import OnPages, Order, read_all
 from ocrpack.client.score import Confusions, Line, confusions, lines
-from ocrpack.client.service import Answer, Options, Service
 from ocrpack.compare import Distance, distance
 from ocrpack.errors import Finding, NotFoundError, UsageError, Where
 

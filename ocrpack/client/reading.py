@@ -14,9 +14,9 @@ from typing import Literal
 from ocrpack.client import pictures, results
 from ocrpack.client.connection import UnreadableError
 from ocrpack.client.inputs import Source
+from ocrpack.client.ocr_api import Answer, Options, Service
 from ocrpack.client.parallel import in_order, in_parallel
 from ocrpack.client.results import Place
-from ocrpack.client.service import Answer, Options, Service
 from ocrpack.errors import Finding, PreflightError
 
 OnPages = Callable[[Source, int, int | None], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engines.base import Model, Weight
-from . import processors
+from . import cpu_and_memory
 
 SPARE_THREADS = 8
 """Threads besides those for the queue: for /healthz, /metrics and the page."""
@@ -73,7 +73,7 @@ class Settings:
         model, app = raw["model"], raw["app"]
         samples = raw.get("samples") or []
         example = folder / samples[0]["image"] if samples else None
-        threads = processors.processors() if app.get("profile") == "latency" else 1
+        threads = cpu_and_memory.processors() if app.get("profile") == "latency" else 1
         tls = app.get("tls")
         limits = Limits.load(app.get("limits") or {})
         return cls(
@@ -89,7 +89,7 @@ class Settings:
                 options=app.get("options") or {},
             ),
             engine=app["engine"],
-            processes=app.get("workers") or max(1, processors.processors() // threads),
+            processes=app.get("workers") or max(1, cpu_and_memory.processors() // threads),
             engine_threads=threads,
             threads=app.get("threads") or limits.queue + SPARE_THREADS,
             recycle_pages=app.get("max_requests") or 0,

@@ -77,6 +77,7 @@ EFFORTS = {
 def read(
     engine: Engine,
     image: Image.Image,
+    *,
     dpi: int | None,
     languages: tuple[str, ...],
     seconds: float,

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disab
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from ..core.processors import resident_mb
+from ..core.cpu_and_memory import resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ class Metrics:
         )
         self._errors = Counter("ocr_errors", "Problems that were answered, by kind.", ["kind"], registry=registry)
         about = {"name": settings.name, "version": settings.version, "model": settings.model.name}
-        engine = {"engine": str(pool.facts["engine"]), "model_version": settings.model.version}
+        engine = {"engine": pool.facts.engine, "model_version": settings.model.version}
         Info("ocr_bundle", "What is deployed.", registry=registry).info(about | engine)
         registry.register(self)
         app.add_url_rule("/metrics", "metrics", self._show)

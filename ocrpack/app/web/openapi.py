@@ -18,13 +18,13 @@ from ..outputs import FORMATS
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-    from ..work.service import Service
+    from ..work.reading_service import ReadingService
 
 _NAME = re.compile(r"\{\{(\w+)\}\}")
 _METHODS = ("get", "post", "delete")
 
 
-def install(app: Flask, service: Service) -> None:
+def install(app: Flask, service: ReadingService) -> None:
     """Add the routes to `app`."""
     described = describe(service)
     text = json.dumps(described, ensure_ascii=False, indent=1) + "\n"
@@ -41,7 +41,7 @@ def install(app: Flask, service: Service) -> None:
     app.template_filter("prose")(_prose)
 
 
-def describe(service: Service) -> dict[str, Any]:
+def describe(service: ReadingService) -> dict[str, Any]:
     """Return the OpenAPI document of a service."""
     template = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
     described: dict[str, Any] = _filled(template, _values(service))
@@ -54,7 +54,7 @@ def describe(service: Service) -> dict[str, Any]:
     return described
 
 
-def _values(service: Service) -> dict[str, Any]:
+def _values(service: ReadingService) -> dict[str, Any]:
     settings, limits = service.settings, service.settings.limits
     languages = list(settings.model.languages)
     per_minute = limits.requests_per_minute
@@ -69,7 +69,7 @@ def _values(service: Service) -> dict[str, Any]:
         "summary": settings.summary,
         "model_name": settings.model.name,
         "model_version": settings.model.version,
-        "engine": service.pool.facts["engine"],
+        "engine": service.pool.facts.engine,
         "language": languages[0] if languages else "",
         "languages": {"type": "array", "items": {"type": "string", "enum": languages}}
         if languages

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from ..work.options import Options
+    from ..work.reading_service import ReadingService
     from ..work.request_work import Reading
-    from ..work.service import Service
     from .metrics import Metrics
 
 _PREVIEW_SIDES = range(16, 4097)
@@ -26,7 +26,7 @@ NOT_KEPT = {"Cache-Control": "no-store"}
 """Headers of answers that hold what somebody sent."""
 
 
-def install(app: Flask, service: Service, metrics: Metrics) -> None:
+def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     """Add the routes to `app`."""
     languages = service.settings.model.languages
 
@@ -132,7 +132,7 @@ def _number(name: str, default: int, known: range) -> int:
     return int(text)
 
 
-def note(service: Service, metrics: Metrics, reading: Reading) -> None:
+def note(service: ReadingService, metrics: Metrics, reading: Reading) -> None:
     """Count what was read, for the figures and the log; its text is logged where the descriptor says so."""
     metrics.read(reading)
     g.pages = len(reading.pages)

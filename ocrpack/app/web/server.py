@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 from ..core.settings import Settings
 from ..engine_pool import pool
-from ..work.service import Service
+from ..work.reading_service import ReadingService
 from . import access, error_answers, html_page, openapi, routes
 from .compat import docling, mistral
 from .metrics import Metrics
@@ -47,7 +47,7 @@ def create_app(folder: Path, engine: Engine | None = None) -> Flask:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.logger.setLevel(logging.INFO)
-    service = Service(settings, pool.around(engine, settings.limits) if engine else pool.start(settings))
+    service = ReadingService(settings, pool.around(engine, settings.limits) if engine else pool.start(settings))
     _identify_requests(app)
     _drain_refused(app, settings.limits.body_mb << 20)
     metrics = Metrics(app, settings, service.pool, service.jobs)

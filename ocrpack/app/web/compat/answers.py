@@ -14,12 +14,12 @@ from ..routes import note
 
 if TYPE_CHECKING:
     from ...work.options import Options
+    from ...work.reading_service import ReadingService
     from ...work.request_work import Upload
-    from ...work.service import Service
     from ..metrics import Metrics
 
 
-def read(service: Service, metrics: Metrics, uploads: Sequence[Upload], options: Options) -> dict[str, Any]:
+def read(service: ReadingService, metrics: Metrics, uploads: Sequence[Upload], options: Options) -> dict[str, Any]:
     """Return the API's answer for some documents; the caller holds a seat.
 
     Raises:

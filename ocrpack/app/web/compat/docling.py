@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from ...work.job_store import Job
-    from ...work.service import Service
+    from ...work.reading_service import ReadingService
     from ..metrics import Metrics
 
 _FIELD = "files"
@@ -50,7 +50,7 @@ _NO_END = 10**9
 """docling's usual page range ends at the largest number there is."""
 
 
-def install(app: Flask, service: Service, metrics: Metrics) -> None:
+def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     """Add the routes to `app`."""
 
     @app.post("/v1/convert/file")
@@ -82,7 +82,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         return {"status": "ok"}
 
 
-def _options(service: Service) -> Options:
+def _options(service: ReadingService) -> Options:
     """Return how the documents are to be read; languages that the model does not know are docling's own names."""
     known = service.settings.model.languages
     languages = [name for name in re.split(r"[,\s]+", ",".join(request.form.getlist("ocr_lang"))) if name in known]
@@ -120,7 +120,7 @@ def _seconds() -> float:
     return min(float(text), _LONGEST_WAIT_S)
 
 
-def _awaited(service: Service, name: str, seconds: float) -> Job:
+def _awaited(service: ReadingService, name: str, seconds: float) -> Job:
     """Return a job once it has ended, or as it is after some seconds; at once where no seat is free to wait on."""
     job = service.jobs.get(name)
     if seconds and not job.over:

@@ -23,7 +23,7 @@ from . import answers
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-    from ...work.service import Service
+    from ...work.reading_service import ReadingService
     from ..metrics import Metrics
 
 _ADDRESSES = ("image_url", "document_url")
@@ -31,7 +31,7 @@ _USUAL_DPI = 72
 """Told of pages whose resolution is not known: the client's model needs a number."""
 
 
-def install(app: Flask, service: Service, metrics: Metrics) -> None:
+def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     """Add the route to `app`."""
 
     @app.post("/v1/ocr")
@@ -51,7 +51,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         }, NOT_KEPT
 
 
-def _upload(document: Any, service: Service) -> Upload:
+def _upload(document: Any, service: ReadingService) -> Upload:
     for name in _ADDRESSES:
         address = document.get(name) if isinstance(document, dict) else None
         if isinstance(address, dict):
