@@ -8,7 +8,8 @@ import threading
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
 from ocrpack.client.connection import Connection, Reply, StoppedError, UnreadableError, refused
 from ocrpack.client.inputs import Source
@@ -16,16 +17,29 @@ from ocrpack.client.patience import retry_after
 
 _TEXT_KEYS = ("text", "extracted_text", "response_message")
 _FIRST_POLL_S, _SLOWEST_POLL_S, _LONGEST_POLL_S = 0.2, 2.0, 30.0
-_MEDIA = {
-    "text": ("text/plain", "application/json"),
-    "json": ("application/json",),
-    "tsv": ("text/tab-separated-values",),
-    "hocr": ("text/html", "application/xhtml+xml"),
-    "alto": ("application/xml", "text/xml"),
-    "pdf": ("application/pdf",),
-    "csv": ("text/csv",),
-}
-"""What the service may answer with for an output; every app reads to JSON, so plain text is taken from that."""
+
+
+class Output(StrEnum):
+    """Name an output, its files' extension, and the media types that a service may answer with."""
+
+    extension: str
+    media_types: tuple[str, ...]
+
+    def __new__(cls, name: str, extension: str, *media_types: str) -> Self:
+        """Make a member that is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.extension, member.media_types = extension, media_types
+        return member
+
+    text = "text", "txt", "text/plain", "application/json"  # the client takes the text from the JSON that every app has
+    json = "json", "json", "application/json"
+    tsv = "tsv", "tsv", "text/tab-separated-values"
+    hocr = "hocr", "hocr", "text/html", "application/xhtml+xml"
+    alto = "alto", "xml", "application/xml", "text/xml"
+    pdf = "pdf", "pdf", "application/pdf"
+    csv = "csv", "csv", "text/csv"
+
 
 OnPages = Callable[[int, int | None], None]
 """Told how many pages of a document are read, and of how many, once that is known."""
@@ -177,7 +191,7 @@ def _answer(reply: Reply, output: str) -> Answer:
         UnreadableError: it is something else.
     """
     kind = reply.content_type.partition(";")[0].strip().lower()
-    if kind not in _MEDIA[output]:
+    if kind not in Output[output].media_types:
         text = f"the service answered with {kind or 'no content type'} where {output} was asked for"
         raise UnreadableError("bad-answer", text, "is the address that of an OCR service, which knows this output?")
     if kind != "application/json":

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpack.client.inputs import Source
+from ocrpack.client.ocr_api import Output
 from ocrpack.errors import UsageError
-
-EXTENSIONS = {"text": "txt", "json": "json", "tsv": "tsv", "hocr": "hocr", "alto": "xml", "pdf": "pdf", "csv": "csv"}
-"""The outputs of the service, and the suffix of files that hold them."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Place:
 
     def result(self, source: Source, output: str) -> Path:
         """Return the file for an output of the service."""
-        return self._base(source, f".ocr.{EXTENSIONS[output]}")
+        return self._base(source, f".ocr.{Output[output].extension}")
 
     def picture(self, source: Source, number: int, count: int) -> Path:
         """Return the file for the annotated page `number`, from 1, of `count`."""

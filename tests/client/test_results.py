@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.client import EXTENSIONS, Place, Source, write_result
+from ocrpack.client import Output, Place, Source, write_result
 from ocrpack.client.results import check
 from ocrpack.errors import UsageError
 
@@ -17,9 +17,9 @@ def source(name, relative=None):
 
 
 def test_no_result_has_the_name_of_a_truth():
-    for output, extension in EXTENSIONS.items():
+    for output in Output:
         name = Place(None).result(source("s/page.png"), output)
-        assert name == Path(f"s/page.png.ocr.{extension}")
+        assert name == Path(f"s/page.png.ocr.{output.extension}")
         assert name.name not in {"page.txt", "page.png.txt"}
 
 

@@ -12,15 +12,17 @@ from .layout import Answer, plain
 
 @dataclass(frozen=True)
 class Format:
-    """Hold a format's content type, its files' extension without a dot, and what turns an answer into its bytes."""
+    """Hold a format's content type, its files' extension without a dot, and the function that renders an answer."""
 
     mimetype: str
     extension: str
     render: Callable[[Answer, Sequence[bytes]], bytes]
+    needs_pictures: bool = False
+    """Whether an answer alone is not enough."""
 
 
 def render(name: str, answer: Answer, images: Sequence[bytes] = ()) -> bytes:
-    """Return an answer of the API in one of `FORMATS`; `images` is one RGB JPEG a page, which pdf alone needs."""
+    """Return an answer of the API in one of `FORMATS`; `images` is one RGB JPEG a page."""
     return FORMATS[name].render(answer, images)
 
 
@@ -40,6 +42,6 @@ FORMATS = {
     "tsv": Format("text/tab-separated-values; charset=utf-8", "tsv", tables.tsv),
     "hocr": Format("text/html; charset=utf-8", "hocr", hocr.render),
     "alto": Format("application/xml", "xml", alto.render),
-    "pdf": Format("application/pdf", "pdf", pdf.render),
+    "pdf": Format("application/pdf", "pdf", pdf.render, needs_pictures=True),
     "csv": Format("text/csv; charset=utf-8", "csv", tables.csv),
 }

@@ -57,9 +57,7 @@ def install(app: Flask, settings: Settings) -> None:
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-                response.headers["Access-Control-Allow-Headers"] = (
-                    "Authorization, Content-Type, X-Api-Key, X-Request-Id"
-                )
+                response.headers["Access-Control-Allow-Headers"] = _SENT_HEADERS
                 response.headers["Access-Control-Max-Age"] = "600"
         return response
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, abort, render_template, send_file
 
+from ..outputs import FORMATS
+
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
@@ -25,16 +27,16 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-# What the page offers to download: the output's name, the file's ending, and what it is called.
-DOWNLOADS = (
-    ("text", "txt", "Text"),
-    ("pdf", "pdf", "PDF"),
-    ("json", "json", "JSON"),
-    ("hocr", "hocr", "hOCR"),
-    ("alto", "xml", "ALTO"),
-    ("tsv", "tsv", "TSV"),
-    ("csv", "csv", "CSV"),
-)
+DOWNLOADS = {
+    "text": "Text",
+    "pdf": "PDF",
+    "json": "JSON",
+    "hocr": "hOCR",
+    "alto": "ALTO",
+    "tsv": "TSV",
+    "csv": "CSV",
+}
+"""The formats that the page offers, in its order, as it calls them."""
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -42,7 +44,8 @@ def install(app: Flask, settings: Settings) -> None:
 
     @app.get("/")
     def index() -> ResponseReturnValue:
-        return render_template("index.html", settings=settings, downloads=DOWNLOADS)
+        downloads = [(name, FORMATS[name].extension, shown) for name, shown in DOWNLOADS.items()]
+        return render_template("index.html", settings=settings, downloads=downloads)
 
     @app.get("/example")
     def example() -> ResponseReturnValue:

@@ -58,7 +58,7 @@ def _values(service: ReadingService) -> dict[str, Any]:
     settings, limits = service.settings, service.settings.limits
     languages = list(settings.model.languages)
     per_minute = limits.requests_per_minute
-    rendered = [name for name in FORMATS if name != "pdf"]
+    rendered = [name for name, form in FORMATS.items() if not form.needs_pictures]
     return {
         **{name: getattr(limits, name) for name in ("body_mb", "megapixels", "pages", "queue", "jobs")},
         **{name: f"{getattr(limits, name):g}" for name in ("page_seconds", "job_seconds", "job_days")},

@@ -60,7 +60,7 @@ def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
         answer, rendered = service.jobs.result(known)
         wanted = request.args.get("output", known.options.output)
         _known(wanted)
-        if wanted != "pdf":
+        if not FORMATS[wanted].needs_pictures:
             return _rendered(wanted, render(wanted, answer))
         if rendered is None:
             detail = "The page's pictures are not kept. Ask for a job with output=pdf."
@@ -79,7 +79,7 @@ def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     def render_answer() -> ResponseReturnValue:
         wanted = request.args.get("output", "json")
         _known(wanted)
-        if wanted == "pdf":
+        if FORMATS[wanted].needs_pictures:
             detail = "A PDF needs the pictures: send the document to POST /ocr?output=pdf."
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", "There are no pictures", detail)
         answer = request_body.document().get("answer")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.problem import Problem
 from ..engine_pool.messages import PagePreviewed, PreviewPage
 from ..engine_pool.processes import Task
-from ..outputs import render
+from ..outputs import FORMATS, render
 from .fetch_image import Fetcher
 from .job_runner import Runner
 from .job_store import Jobs
@@ -105,7 +105,9 @@ class ReadingService:
     def published(self, reading: Reading, job: str, options: Options) -> tuple[dict[str, Any], bytes | None]:
         """Return a job's answer, and its output if that needs the pictures, which are not kept."""
         answer = self.answer(reading, job, options)
-        return answer, render(options.output, answer, reading.images) if options.output == "pdf" else None
+        if FORMATS[options.output].needs_pictures:
+            return answer, render(options.output, answer, reading.images)
+        return answer, None
 
     @cached_property
     def model(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.problem import Problem
 from ..engine_pool.messages import PagePreviewed, PageRead, ReadPage
 from ..engine_pool.processes import Task
+from ..outputs import FORMATS
 
 if TYPE_CHECKING:
     from ..core.shared_file import Held
@@ -159,7 +160,7 @@ class Work:
             region=options.region,
             languages=options.languages,
             preprocess=options.preprocess,
-            picture=options.output == "pdf",
+            picture=FORMATS[options.output].needs_pictures,
             seconds=self._page_seconds,
         )
         asked = time.monotonic()
