@@ -17,7 +17,7 @@ from test_app_server import FakeEngine, assert_problem, said
 from ocrpack.app import create_app
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.core.settings import Limits
-from ocrpack.app.core.shared_file import Held
+from ocrpack.app.core.shared_file import SharedFile
 from ocrpack.app.engines.base import Page, RefusedError
 from ocrpack.app.work.job_store import Jobs
 from ocrpack.app.work.options import Options
@@ -176,7 +176,7 @@ def test_the_next_generation_goes_on_where_the_last_one_stopped(
 
 def test_a_job_whose_process_died_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs(tmp_path, Limits())
-    job = jobs.add([Upload("a", Held.copy_of([b"a"]))], Options(languages=("eng",), region=(1, 2, 3, 4)))
+    job = jobs.add([Upload("a", SharedFile.copy_of([b"a"]))], Options(languages=("eng",), region=(1, 2, 3, 4)))
     claimed = jobs.claim("first")
     assert claimed is not None
     assert (claimed.id, claimed.options.region, claimed.options.languages) == (job, (1, 2, 3, 4), ("eng",))
@@ -348,7 +348,7 @@ def test_pages_that_another_version_kept_are_not_read_again(
     app: Callable[..., Flask], tmp_path: Path, newer: dict[str, Any]
 ) -> None:
     jobs = Jobs(tmp_path / "data", Limits())
-    uploads = [Upload(f"{number}.png", Held.copy_of([IMAGE])) for number in range(2)]
+    uploads = [Upload(f"{number}.png", SharedFile.copy_of([IMAGE])) for number in range(2)]
     job = jobs.add(uploads, Options())
     page = {"width": 9, "height": 9, "unit": "pixel", "dpi": None, "angle": 0.0, "text": "kept", "lines": []}
     kept = {"numbers": [1], "decode": 0.1, "ocr": 0.2, "warnings": [], "page": page, "grown_mb": 0.5} | newer

@@ -21,7 +21,7 @@ from .messages import Answer, Ended, Failed, Fault, Fork, Forked, Kill, Message,
 
 if TYPE_CHECKING:
     from ..core.settings import Limits, Settings
-    from ..core.shared_file import Held
+    from ..core.shared_file import SharedFile
     from ..engines.base import Engine
     from .messages import Facts, Order, PagePreviewed, PageRead
 
@@ -35,7 +35,7 @@ class Task:
     """One page to read or to show; tasks of a lower `priority` number come first."""
 
     priority: int
-    file: Held = field(compare=False)
+    file: SharedFile = field(compare=False)
     """The document."""
     order: Order = field(compare=False)
     wanted: Callable[[], bool] = field(compare=False)

@@ -1,4 +1,4 @@
-"""The formats that an answer can be had in."""
+"""Render an answer of the API in any of its output formats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _json(answer: Answer, _: Sequence[bytes]) -> bytes:
 
 
 def _text(answer: Answer, _: Sequence[bytes]) -> bytes:
-    """Return the text of all pages; a form feed stands between pages, as Tesseract and pdftotext have it."""
+    """Return the text of all pages, with a form feed between pages as Tesseract and pdftotext do."""
     texts = (plain(page["text"]).strip("\n") for page in answer["pages"])
     return "\f".join(f"{text}\n" if text else "" for text in texts).encode()
 

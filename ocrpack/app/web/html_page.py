@@ -1,4 +1,4 @@
-"""The page at / for people, its example image, and the headers that keep browsers safe."""
+"""Serve the page for people at /, its example image, and security headers for browsers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..core.settings import Settings
 
 HEADERS = {
-    # blob: is the image that the person picked, shown from the browser's own memory.
+    # blob: is the image that the user picked, which the page shows from the browser's memory.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -1,4 +1,4 @@
-"""The API: documents in, text out, at once or as a job."""
+"""The routes of the API: read documents at once or as a job, preview a page, render an answer, tell the state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PREVIEW_SIDES = range(16, 4097)
 NOT_KEPT = {"Cache-Control": "no-store"}
-"""Headers of answers that hold what somebody sent."""
+"""Headers of responses that hold something of what was sent."""
 
 
 def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
@@ -108,7 +108,7 @@ def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
 
 
 def output(answer: dict[str, Any], reading: Reading, options: Options) -> Response:
-    """Return an answer in the format that was asked for."""
+    """Return an answer in the format that the options name."""
     return _rendered(options.output, render(options.output, answer, reading.images))
 
 
@@ -133,7 +133,7 @@ def _number(name: str, default: int, known: range) -> int:
 
 
 def note(service: ReadingService, metrics: Metrics, reading: Reading) -> None:
-    """Count what was read, for the figures and the log; its text is logged where the descriptor says so."""
+    """Count what was read, for the metrics and the log; log its text if the descriptor says so."""
     metrics.read(reading)
     g.pages = len(reading.pages)
     if service.settings.log_text:
@@ -141,7 +141,7 @@ def note(service: ReadingService, metrics: Metrics, reading: Reading) -> None:
 
 
 def log_requests(app: Flask) -> None:
-    """Write one line for each request that reads: what it cost, and nothing of the image or its text."""
+    """Log one line for each POST request: its cost, and nothing of the image or its text."""
 
     @app.after_request
     def log(response: Response) -> Response:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.problem import Problem
-from ..core.shared_file import Held
+from ..core.shared_file import SharedFile
 from ..engine_pool.messages import stored_page
 from .options import OPTIONS, Options
 from .request_work import Upload
@@ -165,7 +165,7 @@ class Jobs:
         """Return the documents of a job, each in an open file of its own."""
         with self._open() as store:
             rows = store.execute("SELECT name, content FROM inputs WHERE job = ? ORDER BY number", (job,)).fetchall()
-        return [Upload(row["name"], Held.copy_of([row["content"]])) for row in rows]
+        return [Upload(row["name"], SharedFile.copy_of([row["content"]])) for row in rows]
 
     def known(self, job: str) -> Known:
         """Return the pages that were read already."""

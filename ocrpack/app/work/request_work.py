@@ -20,7 +20,7 @@ from ..engine_pool.processes import Task
 from ..outputs import FORMATS
 
 if TYPE_CHECKING:
-    from ..core.shared_file import Held
+    from ..core.shared_file import SharedFile
     from ..engine_pool.messages import JsonPage
     from ..engine_pool.pool import Pool
     from .options import Options
@@ -34,7 +34,7 @@ class Upload:
     """Hold one document and the file name that its sender gives."""
 
     name: str | None
-    file: Held
+    file: SharedFile
 
 
 @dataclass(frozen=True)
