@@ -208,12 +208,10 @@ class Ended(Message):
     status: int
 
 
-_KINDS = {
-    kind.__name__: kind
-    for kind in (
-        ReadPage, PreviewPage, PageRead, PagePreviewed, Refused, Fault, Fork, Kill, Ready, Failed, Forked, Ended
-    )
-}  # fmt: skip
+_ORDERS = (ReadPage, PreviewPage)
+_ANSWERS = (PageRead, PagePreviewed, Refused, Fault)
+_OF_THE_TEMPLATE = (Fork, Kill, Ready, Failed, Forked, Ended)
+_KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (*_ORDERS, *_ANSWERS, *_OF_THE_TEMPLATE)}
 
 
 def send(connection: socket.socket, message: Message, descriptor: int | None = None) -> None:

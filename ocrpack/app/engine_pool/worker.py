@@ -242,7 +242,7 @@ def _begin(descriptor: int, settings: Settings, engine: Engine) -> NoReturn:
         _limit_memory(settings.limits.memory_mb)
         _serve(own, engine, settings.limits)
         status = 0
-    except BaseException:
+    except BaseException:  # engines in Rust raise panics that are no Exception
         traceback.print_exc()
     finally:
         # The template's exit handlers and buffers are not this process's to run.
