@@ -1,4 +1,4 @@
-"""Serving side by side: the deployed bundle, what people build by hand, and the limit, on the same images and cores."""
+"""Compare the deployed bundle with servers built by hand and with the bare engine, on the same images and cores."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Reader:
 
 
 def images() -> list[Path]:
-    """Return the receipts where they are, else the bundle's own samples."""
+    """Return the receipts if they are there, else the bundle's own samples."""
     return sorted(RECEIPTS.glob("*.jpg")) or sorted(
         file for file in (BUNDLE / "samples").iterdir() if file.suffix != ".txt"
     )
@@ -203,7 +203,7 @@ def _xargs(files: Sequence[Path]) -> float:
 
 @contextlib.contextmanager
 def deployed(folder: Path) -> Iterator[str]:
-    """Deploy the default bundle for as long as the block lasts, and give the address to send images to."""
+    """Deploy the default bundle until the block ends; yield the address to send images to."""
     root = folder / "served"
     command(OCRPACK, "build", BUNDLE, "-o", folder, "-q", "--force")()
     bundle = next(folder.glob("tesseract-*.zip"))
@@ -228,7 +228,7 @@ def _flask(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _bento(folder: Path) -> Iterator[str | None]:
-    """Serve pytesseract with BentoML, where that can be installed."""
+    """Serve pytesseract with BentoML, if that can be installed."""
     home = folder / "bento-serving"
     home.mkdir()
     (home / "service.py").write_text(BENTO)
@@ -246,7 +246,7 @@ def _bento(folder: Path) -> Iterator[str | None]:
 def _running(
     argv: list[object], ready: str, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> Iterator[None]:
-    """Run a server until the block ends, which begins when the server answers."""
+    """Start a server, wait until it answers, and stop it when the block ends."""
     with subprocess.Popen(
         list(map(str, argv)), cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -286,11 +286,14 @@ def _megabyte() -> bytes:
 
 
 def _memory(address: str) -> dict[str, float]:
-    """Return each process's memory after work, and what engine processes share with their template, in MiB."""
+    """Return each process's memory after reading, and how much engine processes share with their template, in MiB."""
     with urllib.request.urlopen(address.replace("/ocr", "/metrics"), timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    pids = {line.partition('process="')[2].partition('"')[0]: int(line.partition('pid="')[2].partition('"')[0])
-            for line in lines if line.startswith("ocr_resident_bytes{")}  # fmt: skip
+    pids = {
+        line.partition('process="')[2].partition('"')[0]: int(line.partition('pid="')[2].partition('"')[0])
+        for line in lines
+        if line.startswith("ocr_resident_bytes{")
+    }
     found = {}
     for kind, pid in pids.items():
         sizes: dict[str, float] = {}

@@ -1,1 +1,1 @@
-"""How well each engine reads, bare and with each step of preprocessing: `make accuracy`."""
+"""Measure how well each engine reads, alone and with each step of preprocessing: `make accuracy`."""

@@ -35,7 +35,7 @@ PLAIN = str.maketrans("\u2018\u2019\u201c\u201d\u2014\u2013\u2010`\u00b4", "''\"
 
 @dataclass(frozen=True)
 class Case:
-    """One image with its true text."""
+    """Hold one image and its true text."""
 
     kind: str
     data: bytes
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Set:
-    """Images that are measured together; `language` is what they are read in."""
+    """Hold images that are measured together, and the language that they are read in."""
 
     name: str
     language: str
@@ -54,7 +54,7 @@ class Set:
 
 @dataclass(frozen=True)
 class Score:
-    """Mean error rates and processor seconds an image, and the error rate of every image."""
+    """Hold mean error rates, processor seconds an image, and the error rate of every image."""
 
     cer: float
     wer: float
@@ -63,7 +63,7 @@ class Score:
 
 
 def spaced(text: str) -> str:
-    """Return a text with its white space made single."""
+    """Return a text with single spaces for all white space."""
     return " ".join(text.split())
 
 
@@ -73,7 +73,7 @@ def folded(text: str) -> str:
 
 
 def sets(data: Path) -> Iterator[Set]:
-    """Yield the sets that are there."""
+    """Yield the sets whose images exist on this machine."""
     plans = [
         ("pages", "eng", spaced),
         ("small", "eng", spaced),
@@ -95,7 +95,7 @@ def sets(data: Path) -> Iterator[Set]:
 
 
 class Readings:
-    """What one engine reads with some steps; every reading is made once."""
+    """Read images with one engine and some steps, and keep what was read."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -103,7 +103,7 @@ class Readings:
 
     @property
     def reads_once(self) -> bool:
-        """Whether all efforts are the same to the engine."""
+        """Whether the engine reads once, whatever the effort."""
         return self._engine.self_reliant
 
     def score(self, chosen: Set, effort: str, steps: tuple[str, ...] = preprocess.STEPS) -> Score:
@@ -118,7 +118,9 @@ class Readings:
         if key not in self._known:
             picture = decode.load(io.BytesIO(case.data))
             begin = time.process_time()
-            page, _ = preprocess.read(self._engine, picture.image, picture.dpi, (), SECONDS, effort, steps)
+            page, _ = preprocess.read(
+                self._engine, picture.image, dpi=picture.dpi, languages=(), seconds=SECONDS, effort=effort, steps=steps
+            )
             self._known[key] = page.text, time.process_time() - begin
         return self._known[key]
 

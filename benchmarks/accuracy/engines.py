@@ -1,4 +1,4 @@
-"""Load each engine that is installed here, with the models that are on this machine."""
+"""Load the engines and models that are installed on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TESSDATA = [
 
 
 def load(name: str, language: str) -> Engine | None:
-    """Return an engine that reads `language`; None, said on stderr, where its library or model is not here."""
+    """Return an engine that reads `language`; None, with a line on stderr, if its library or model is missing."""
     try:
         return load_engine(name, _model(name, language))
     except (RuntimeError, ImportError) as error:

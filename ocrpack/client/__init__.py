@@ -1,28 +1,28 @@
-"""The reader's wing: images go through a running service, and what comes back is put in its place or scored.
+"""Send images to a running OCR service, and write or score what it reads.
 
-Reading order: `inputs.py` (what is to be read), `results.py` (where results go), `patience.py` and `connection.py`
-(HTTP, again and again where that helps), `service.py` (an input's way through the service), `parallel.py`,
-`pictures.py`, and `reading.py`, which puts these together; then `score.py`, `evaluate.py` and `report.py`: how well it
-was read.
+Reading order: `inputs.py` (find the files), `patience.py` and `connection.py` (send HTTP requests, repeat those that
+may succeed later), `ocr_api.py` (speak the service's API), `results.py` (name and write the files of results),
+`parallel.py`, `pictures.py` (draw boxes on pages), and `reading.py`, which puts these together; then `score.py`,
+`evaluate.py` and `report.py` (compare with the true text).
 """
 
 from ocrpack.client.connection import Address, Connection
 from ocrpack.client.evaluate import Pair, Result, Scores, evaluate, pairs
 from ocrpack.client.inputs import Source, gather
+from ocrpack.client.ocr_api import Options, Output, Service
 from ocrpack.client.patience import Patience
 from ocrpack.client.reading import Order, Outcome, content, read_all
 from ocrpack.client.report import render_report
-from ocrpack.client.results import EXTENSIONS, Place
+from ocrpack.client.results import Place
 from ocrpack.client.results import write as write_result
-from ocrpack.client.service import Options, Service
 
 __all__ = [
-    "EXTENSIONS",
     "Address",
     "Connection",
     "Options",
     "Order",
     "Outcome",
+    "Output",
     "Pair",
     "Patience",
     "Place",

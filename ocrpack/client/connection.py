@@ -1,4 +1,4 @@
-"""Send requests to a service over connections that are kept, and try again what may be tried again."""
+"""Send requests to a service over connections that are kept, and repeat those that may succeed later."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 10.0
 _PASSING = frozenset({408, 429, 502, 503, 504})
-"""Statuses that another attempt may change."""
+"""Statuses that may be others at the next attempt."""
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.\d+){3}|\[?::1\]?", re.IGNORECASE)
 CHECK_IT = (
     "see that it runs (`ocrpack status` on its machine) and that the address is right, with scheme, port and path; "
@@ -32,25 +32,25 @@ CHECK_IT = (
 
 
 class UnreadableError(Exception):
-    """One input could not be read; the others are not concerned."""
+    """Say why one input cannot be read; the others may be."""
 
     def __init__(self, code: str, message: str, remedy: str = "", status: int | None = None) -> None:
-        """Say why, with the HTTP status where the service refused it."""
+        """Keep the reason, and the HTTP status if the service refused the input."""
         super().__init__(message)
         self.code, self.message, self.remedy, self.status = code, message, remedy, status
 
     def finding(self, shown: str) -> Finding:
-        """Return it as a finding about an input."""
+        """Return the reason as a finding about the input that is called `shown`."""
         return Finding(self.code, f"{shown}: {self.message}", self.remedy)
 
 
 class StoppedError(Exception):
-    """The user does not want the result any more."""
+    """Say that the user stopped the reading."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a service is, and what it takes to speak with it; times in seconds."""
+    """Hold the address of a service, its token, and how to trust it; times in seconds."""
 
     url: str
     token: str | None = field(default=None, repr=False)
@@ -60,10 +60,10 @@ class Address:
 
     @classmethod
     def of(cls, url: str, **more: Any) -> Address:
-        """Return the address that a user means; `localhost:8000` is enough.
+        """Return the address that a user writes; without a scheme, as in `localhost:8000`, it is http.
 
         Raises:
-            UsageError: it is no address of a service.
+            UsageError: it is not the address of a service.
         """
         url = url.strip() if "://" in url else f"http://{url.strip()}"
         remedy = "write it as http://HOST:PORT or https://HOST/PATH"
@@ -80,14 +80,14 @@ class Address:
 
     @property
     def is_open(self) -> bool:
-        """Whether what is sent could be read on its way."""
+        """Whether others could read what is sent: http, and not to this machine."""
         parts = urllib.parse.urlsplit(self.url)
         return parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname or "")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer."""
+    """Hold an HTTP response."""
 
     status: int
     body: bytes
@@ -95,7 +95,7 @@ class Reply:
     retry_after: str | None
 
     def json(self) -> dict[str, Any]:
-        """Return the JSON object in the body; empty where there is none."""
+        """Return the JSON object in the body; an empty one if there is none."""
         try:
             document = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -104,12 +104,12 @@ class Reply:
 
 
 class Connection:
-    """Sends requests from several threads at once."""
+    """Send requests; may be used from several threads at once."""
 
     def __init__(
         self, address: Address, patience: Patience, threads: int, on_wait: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Prepare to speak with a service; `on_wait` is told, from any thread, why a request has to wait."""
+        """Keep the address; `on_wait` is called, from any thread, with the reason why a request waits."""
         self.address, self.patience = address, patience
         self.stopping = threading.Event()
         self._on_wait = on_wait
@@ -117,14 +117,14 @@ class Connection:
         self._pool = _pool(address, threads)
 
     def send(self, method: str, path: str, body: bytes | None = None, content_type: str = "") -> Reply:
-        """Send a request, again and again where that may help, and return an answer with status 2xx.
+        """Send a request, repeat it as long as `patience` allows, and return a response with status 2xx.
 
         Raises:
-            BootError: the service cannot be reached, or has been unavailable for all requests.
+            BootError: the service cannot be reached, or is unavailable for all requests.
             PreflightError: its certificate is not trusted.
-            UsageError: it wants another token, or is elsewhere.
-            UnreadableError: it refuses the request, or has no answer.
-            StoppedError: `stopping` was set meanwhile.
+            UsageError: it refuses the token, or redirects.
+            UnreadableError: it refuses this request, or does not answer it.
+            StoppedError: `stopping` is set.
         """
         attempt, since = 0, 0.0
         while True:
@@ -141,16 +141,16 @@ class Connection:
             self.pause(wait)
 
     def pause(self, seconds: float) -> None:
-        """Wait.
+        """Wait so many seconds.
 
         Raises:
-            StoppedError: `stopping` is or was set.
+            StoppedError: `stopping` is set.
         """
         if self.stopping.wait(seconds):
             raise StoppedError
 
     def send_once(self, method: str, path: str, timeout: float) -> None:
-        """Send a request whose answer does not matter."""
+        """Send a request once, and ignore the answer."""
         import urllib3
 
         try:
@@ -213,7 +213,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class _Passing:
-    """A failure that another attempt may mend: for one request, and for all where no other got through either."""
+    """Hold a failure that may pass: the error for this request, and the one if all other requests fail, too."""
 
     for_this: UnreadableError
     for_all: OcrpackError
@@ -221,7 +221,7 @@ class _Passing:
 
 
 def refused(status: int, problem: dict[str, Any]) -> UnreadableError:
-    """Return the error for problem details (RFC 9457), or for an answer that has none."""
+    """Return the error for a response of this status with these problem details (RFC 9457), if it has any."""
     title, detail = (str(problem.get(name) or "") for name in ("title", "detail"))
     kind = str(problem.get("type") or "").rpartition(":")[2]
     code = kind if re.fullmatch(r"[a-z][a-z0-9-]*", kind) and kind != "blank" else f"status-{status}"
@@ -231,7 +231,7 @@ def refused(status: int, problem: dict[str, Any]) -> UnreadableError:
 
 
 def _pool(address: Address, threads: int) -> PoolManager:
-    """Return a pool of connections; a proxy of the environment is used, but never for this machine itself."""
+    """Return a pool of connections, through the proxy of the environment unless the service is on this machine."""
     import urllib3
 
     headers = {"User-Agent": f"ocrpack/{__version__}"}
@@ -267,7 +267,7 @@ def _is_unknown_host(error: BaseException) -> bool:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return what urllib3's errors are around."""
+    """Return the error of the system that urllib3's errors wrap."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error

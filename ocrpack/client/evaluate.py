@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ocrpack.client.inputs import Source, gather
+from ocrpack.client.ocr_api import Answer, Options, Service
 from ocrpack.client.reading import OnPages, Order, read_all
 from ocrpack.client.score import Confusions, Line, confusions, lines
-from ocrpack.client.service import Answer, Options, Service
 from ocrpack.compare import Distance, distance
 from ocrpack.errors import Finding, NotFoundError, UsageError, Where
 
@@ -22,7 +22,7 @@ _MOST_CONFUSIONS = 200
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its true text."""
+    """Hold an image and its true text."""
 
     source: Source
     truth: str = field(repr=False)
@@ -30,7 +30,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Result:
-    """How well one image was read; one that could not be read at all counts as if nothing had been found."""
+    """Hold how well one image was read; if it could not be read, its text counts as empty."""
 
     pair: Pair
     answer: Answer | None
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def image(self) -> str:
-        """The image's name as the user would call it."""
+        """The image as messages call it."""
         return self.pair.source.shown
 
     @property
@@ -56,19 +56,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Scores:
-    """How well all images were read."""
+    """Hold how well all images were read."""
 
     results: tuple[Result, ...]
     ignore_case: bool
 
     @cached_property
     def total(self) -> Distance:
-        """The sum, whose rates are micro averages: every character of the truth counts the same."""
+        """The sum of all distances; its rates are micro averages: every character of the truth counts the same."""
         return sum((result.distance for result in self.results), Distance())
 
     @cached_property
     def confusions(self) -> Confusions:
-        """What was taken for what, in images that could be read."""
+        """How often which character was read as which, in images that could be read."""
         found: Confusions = Counter()
         for result in self._read:
             found += confusions(result.pair.truth, result.text, ignore_case=self.ignore_case)
@@ -85,7 +85,7 @@ class Scores:
 
     @property
     def reader(self) -> str:
-        """What read them, as the service tells it: its engine and model."""
+        """The engine and the model, as the service names them."""
         documents = [result.answer.document for result in self.results if result.answer]
         document = documents[0] if documents else {}
         model = document.get("model")
@@ -98,7 +98,7 @@ class Scores:
 
     @property
     def failed(self) -> tuple[Result, ...]:
-        """What could not be read."""
+        """The results of images that could not be read."""
         return tuple(result for result in self.results if result.finding)
 
     @property
@@ -135,13 +135,13 @@ def _rates(found: Distance) -> dict[str, Any]:
 
 
 def pairs(folder: Path, suffix: str) -> tuple[list[Pair], list[Source]]:
-    """Return the images of a folder with their truth, and those without.
+    """Return the images of a folder with their true text, and those without one.
 
     The truth of `page.png` is in `page.png.txt`, else in `page.txt`, for the suffix `.txt`.
 
     Raises:
-        NotFoundError: there is no such folder, or no image with a truth.
-        UsageError: a truth is no UTF-8 text.
+        NotFoundError: there is no such folder, or no image with a true text.
+        UsageError: a true text is not UTF-8.
     """
     if not folder.is_dir():
         raise NotFoundError(f"{folder} is no folder", "name a folder of images, each with its true text beside it")
@@ -175,7 +175,7 @@ def evaluate(
     ignore_case: bool = False,
     on_pages: OnPages = lambda *_: None,
 ) -> Scores:
-    """Read all images and return how well that went; `on_result` is told each as it is done, in their order.
+    """Read all images and return their scores; call `on_result` with each, in their order.
 
     Raises:
         OcrpackError: the service cannot be used at all.

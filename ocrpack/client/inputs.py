@@ -1,4 +1,4 @@
-"""Find what is to be read: files, folders, patterns and standard input become sources, each once, in natural order."""
+"""Find the inputs: files, folders, patterns and standard input, each file once, in natural order."""
 
 from __future__ import annotations
 
@@ -11,33 +11,53 @@ from pathlib import Path
 
 from ocrpack.errors import Finding, NotFoundError, PreflightError, UsageError, Where
 
-SUFFIXES = frozenset({
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".pbm", ".pgm", ".ppm",
-    ".pnm", ".jp2", ".j2k", ".jpf", ".avif", ".pdf",
-})  # fmt: skip
-"""What is taken from folders and patterns; a file that is named is taken whatever it is called."""
+SUFFIXES = frozenset(
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".webp",
+        ".pbm",
+        ".pgm",
+        ".ppm",
+        ".pnm",
+        ".jp2",
+        ".j2k",
+        ".jpf",
+        ".avif",
+        ".pdf",
+    ]
+)
+"""The files that are taken from folders and patterns; a file that is named is taken whatever its suffix."""
 STDIN = "-"
 _RESULT = re.compile(r"(?P<input>.+)\.(ocr\.\w+|annotated(-\d+)?\.png)", re.IGNORECASE)
-"""What `ocrpack.client.results` names its files."""
+"""How `ocrpack.client.results` names its files."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image or document to read."""
+    """Hold one image or document to read."""
 
     shown: str
-    """How the user would call it."""
+    """How messages call it."""
     path: Path | None
-    """None: it came through standard input."""
+    """None: it came from standard input."""
     relative: Path
-    """Where its results stand below an output folder, without their own suffix."""
+    """The path of its results in an output folder, without their suffix."""
     data: bytes | None = field(default=None, repr=False)
 
     def content(self) -> bytes:
         """Return the bytes.
 
         Raises:
-            OSError: they cannot be read.
+            OSError: the file cannot be read.
         """
         return self.data if self.path is None else self.path.read_bytes()  # type: ignore[return-value]
 
@@ -48,13 +68,13 @@ class Source:
 
 
 def gather(words: Sequence[str], stdin: Callable[[], bytes], without: Path | None = None) -> list[Source]:
-    """Return what the words of a command line name, each file once; `without` is a folder to pass over.
+    """Return the inputs that the words of a command line name, each file once; skip the folder `without`.
 
-    Folders are searched with all that is below them, hidden files and results of an earlier run excepted. A pattern
-    that the shell has left as it is (Windows, quotes) is expanded.
+    Folders are searched with all folders in them, but for hidden files and the results of earlier runs. A pattern that
+    the shell has not expanded (Windows, quotes) is expanded.
 
     Raises:
-        NotFoundError: something that was named is not there, or there is nothing to read.
+        NotFoundError: a word names nothing, or there is nothing to read.
         PreflightError: a folder cannot be searched.
         UsageError: standard input is named twice, or is empty.
     """
@@ -85,7 +105,7 @@ def _from_stdin(data: bytes) -> Source:
 
 
 def _named(word: str, without: Path | None, several: bool) -> list[Source] | None:
-    """Return what one word names; None: nothing of that name is there."""
+    """Return what one word names; None: nothing has that name."""
     path = Path(word)
     if path.is_dir():
         above = Path(path.resolve().name) if several else Path()
@@ -101,7 +121,7 @@ def _named(word: str, without: Path | None, several: bool) -> list[Source] | Non
 
 
 def _shown(path: str | Path) -> str:
-    """Return a path as it can be printed: file names are bytes, and need not be Unicode."""
+    """Return a path that can be printed: file names are bytes, and need not be Unicode."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
@@ -126,13 +146,13 @@ def _is_wanted(file: Path) -> bool:
 
 
 def _is_result(file: Path) -> bool:
-    """Tell whether an earlier run wrote it: what it was made from stands beside it."""
+    """Tell whether a file is the result of an earlier run: it is named like one, and its input is beside it."""
     named = _RESULT.fullmatch(file.name)
     return named is not None and file.with_name(named["input"]).is_file()
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """Return the folders before the first special character."""
+    """Return the folders before the first one with a wildcard."""
     fixed = Path()
     for part in pattern.parts[:-1]:
         if glob.has_magic(part):

@@ -1,4 +1,4 @@
-"""Do the same with many things, a few at a time, in threads that never keep the program from ending."""
+"""Run a function on many items, a few at a time, in threads that never keep the program from ending."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOOK_S = 0.2
-"""How often a wait is left for a moment: on Windows an interrupt is not seen within one."""
+"""How often a wait is interrupted: on Windows, Ctrl-C is not seen during one."""
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], threads: int) -> Generator[tuple[int, Result]]:
-    """Yield each item's position and result, as they come; what `work` raises is raised here, and ends it.
+    """Yield each item's position and result, as they come; raise what `work` raises, and start nothing more then.
 
-    When the iterator is closed, no further item is begun; what runs is not waited for.
+    When the iterator is closed, no further item is started; running ones are not waited for.
     """
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[int, Result | BaseException, bool]] = queue.SimpleQueue()
@@ -33,7 +33,7 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], threads: 
                 return
             try:
                 done.put((number, work(items[number]), True))
-            except BaseException as error:  # it is raised where the results are taken
+            except BaseException as error:  # every kind, or who takes the results would wait for ever
                 done.put((number, error, False))
 
     for _ in range(min(threads, len(items))):
@@ -49,7 +49,7 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], threads: 
 
 
 def in_order(numbered: Iterable[tuple[int, Result]]) -> Iterator[tuple[int, Result]]:
-    """Yield the same in the order of the positions; those that come too early wait."""
+    """Yield the same in the order of the positions, and keep what comes too early."""
     early: dict[int, Result] = {}
     due = 0
     for number, result in numbered:

@@ -1,4 +1,4 @@
-"""How long to try again, and when: exponential back-off with jitter, what the service asks for heeded."""
+"""When to repeat a request, and how long: exponential back-off with jitter, and at least Retry-After."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _FIRST_S, _LONGEST_S = 0.5, 15.0
 
 @dataclass(frozen=True)
 class Patience:
-    """Says how long to wait before an attempt; the clock and chance are passed in by tests."""
+    """Say how long to wait before an attempt; tests pass in the clocks and the chance."""
 
     seconds: float
-    """How long a request is tried again, from its first failure on."""
+    """How long a request is repeated, from its first failure on."""
     now: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
 
     def pause(self, attempt: int, since: float, asked: str | None = None) -> float | None:
-        """Return the seconds to wait before the attempt `attempt` (from 1), or None where patience is at its end.
+        """Return the seconds to wait after the failure number `attempt` (from 1), None to give up.
 
-        `since` is when the request failed first; `asked` is the Retry-After header, which no wait is shorter than.
+        `since` is when the request failed first; `asked` is the Retry-After header, the least wait.
         """
         wait = min(_LONGEST_S, _FIRST_S * 2 ** (attempt - 1)) * (0.5 + self.chance() / 2)
         wait = max(wait, retry_after(asked, self.wall()) or 0)
@@ -32,7 +32,7 @@ class Patience:
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds that a Retry-After header asks for: a number, or a date (RFC 9110, 10.2.3); None for no sense.
+    """Return the seconds that a Retry-After header asks for: a number, or a date (RFC 9110, 10.2.3); else None.
 
     `now` is the time of day in seconds since the epoch.
     """

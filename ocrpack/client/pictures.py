@@ -1,4 +1,4 @@
-"""The pictures that were read, upright as the service saw them, with what it found drawn on them."""
+"""Draw the words that a service found on the pages that it read, upright as it saw them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _UNSURE = (120, 120, 255)
 _LOW, _MIDDLE, _HIGH = (220, 30, 30), (235, 160, 0), (0, 150, 70)
 _MAX_PIXELS = 200_000_000
 _ONE_AT_A_TIME = threading.Lock()
-"""PDFium is not to be called from two threads."""
+"""PDFium must not be called from two threads."""
 
 
-def check(sources: Sequence[Source]) -> None:
-    """Refuse documents whose pages cannot be shown here.
+def check_drawable(sources: Sequence[Source]) -> None:
+    """Refuse documents whose pages cannot be drawn on.
 
     Raises:
         PreflightError: there are PDF files, and pypdfium2 is not installed.
@@ -44,7 +44,7 @@ def annotated(source: Source, pages: Sequence[dict[str, Any]]) -> Iterator[Image
         try:
             picture = _upright(source.content(), number, size)
             _draw(picture, page)
-        # Decoders raise whatever they stumble over, and an answer may hold anything: no list would be complete.
+        # Decoders raise exceptions of any type, and a service may answer anything: no list would be complete.
         except Exception as error:
             text = f"page {number} cannot be drawn on: {error or type(error).__name__}"
             raise UnreadableError(

@@ -1,4 +1,4 @@
-"""Read many inputs through a service, and put each result where it belongs; what is there already is not read again."""
+"""Read many inputs through a service and write their results; skip inputs whose results exist."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from typing import Literal
 from ocrpack.client import pictures, results
 from ocrpack.client.connection import UnreadableError
 from ocrpack.client.inputs import Source
+from ocrpack.client.ocr_api import Answer, Options, Service
 from ocrpack.client.parallel import in_order, in_parallel
 from ocrpack.client.results import Place
-from ocrpack.client.service import Answer, Options, Service
 from ocrpack.errors import Finding, PreflightError
 
 OnPages = Callable[[Source, int, int | None], None]
-"""Told, from any thread, how far a document is read."""
+"""Called, from any thread, with a document, how many of its pages are read, and how many it has."""
 _GIVE_UP_S = 5.0
 _DISK = "check the free space and the permissions there"
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""What would befall the next file as well."""
+"""Errors that writing the next file would meet as well."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted of every input."""
+    """Hold what is wanted of every input."""
 
     output: str = "text"
     options: Options = field(default_factory=Options)
     place: Place | None = None
-    """Where results go; None: they are handed back, in the order of the inputs."""
+    """Where results go; None: they are yielded alone, in the order of the inputs."""
     pictures: Place | None = None
-    """Where pictures with boxes go; None: there are none."""
+    """Where annotated pages go; None: none are drawn."""
     force: bool = False
-    """Read again what was read, and replace it."""
+    """Read inputs again whose results exist, and replace these."""
 
     def check(self, sources: Sequence[Source]) -> None:
-        """Refuse what cannot be done, before anything is read.
+        """Refuse an order that cannot be carried out, before anything is read.
 
         Raises:
-            UsageError: results would fall on one another, or have no place.
+            UsageError: two inputs have the same result, or results have no place.
             PreflightError: pictures cannot be drawn here.
         """
         for place in (self.place, self.pictures):
             if place is not None:
-                results.check(place, sources)
+                results.check_places(place, sources)
         if self.pictures is not None:
-            pictures.check(sources)
+            pictures.check_drawable(sources)
 
     def is_done(self, source: Source) -> bool:
-        """Tell whether all that is wanted of an input is there."""
+        """Tell whether all results of an input exist."""
         if self.place is None or self.force or not self.place.result(source, self.output).exists():
             return False
         return self.pictures is None or self.pictures.has_pictures(source)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one input; `seconds` is how long it took, waiting included."""
+    """Hold what became of one input; `seconds` includes waiting."""
 
     source: Source
     state: Literal["read", "skipped", "failed"]
@@ -70,7 +70,7 @@ class Outcome:
     answer: Answer | None = field(default=None, repr=False)
     written: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
-    """Files that were there and are not replaced."""
+    """Existing files that were not replaced."""
     stale: bool = False
     """The result is older than the input."""
     finding: Finding | None = None
@@ -79,9 +79,9 @@ class Outcome:
 def read_all(
     service: Service, sources: Sequence[Source], order: Order, threads: int, on_pages: OnPages = lambda *_: None
 ) -> Generator[Outcome]:
-    """Yield what became of every input, as they are done, or in their order where results are handed back.
+    """Yield what became of every input: as they are done, or in their order if the results are not written to files.
 
-    When the iterator is closed (an interrupt closes it), running jobs are cancelled and nothing is written any more.
+    When the iterator is closed (an interrupt closes it), running jobs are cancelled and no file is written any more.
 
     Raises:
         OcrpackError: the service cannot be used at all.
@@ -103,7 +103,7 @@ def read_all(
 
 def _read_one(service: Service, source: Source, order: Order, writing: threading.Lock, on_pages: OnPages) -> Outcome:
     if order.is_done(source):
-        return Outcome(source, "skipped", stale=_is_stale(source, order))
+        return Outcome(source=source, state="skipped", stale=_is_stale(source, order))
     begin = time.monotonic()
     answer: Answer | None = None
     files = _Files(order.force, writing)
@@ -128,11 +128,19 @@ def _read_one(service: Service, source: Source, order: Order, writing: threading
         finding = Finding("unwritable", f"{source.shown}: {text}", _DISK)
     seconds = time.monotonic() - begin
     state: Literal["read", "failed"] = "failed" if finding else "read"
-    return Outcome(source, state, seconds, answer, tuple(files.written), tuple(files.kept), finding=finding)
+    return Outcome(
+        source=source,
+        state=state,
+        seconds=seconds,
+        answer=answer,
+        written=tuple(files.written),
+        kept=tuple(files.kept),
+        finding=finding,
+    )
 
 
 def content(answer: Answer, output: str) -> bytes:
-    """Return the bytes of a result's file."""
+    """Return the content of a result's file."""
     if output != "text":
         return answer.content
     text = answer.text
@@ -140,7 +148,7 @@ def content(answer: Answer, output: str) -> bytes:
 
 
 class _Files:
-    """Writes the files of one input; those that are there are replaced by force alone."""
+    """Write the files of one input; replace existing ones only if `force` is set."""
 
     def __init__(self, force: bool, writing: threading.Lock) -> None:
         self.written: list[Path] = []

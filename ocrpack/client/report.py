@@ -1,7 +1,6 @@
-"""The scores as one HTML page that needs nothing else: pictures, texts and marks are in it.
+"""Render scores as one self-contained HTML page with the pictures and the marked texts.
 
-All text in it may be a stranger's: it is escaped, and a content security policy lets nothing run but the page's own
-script.
+Any text in it may be hostile: it is escaped, and a content security policy allows the page's own script only.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ def _digest(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text as HTML; control characters, which a page may not hold, as the sign for what cannot be shown."""
+    """Return a text as HTML, with U+FFFD for control characters, which HTML may not hold."""
     return escape(_UNSHOWN.sub("\ufffd", text.encode("utf-8", "replace").decode()))
 
 

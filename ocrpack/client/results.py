@@ -1,4 +1,4 @@
-"""Where results go, and how they get there whole: beside their images or into a folder, never over what is there."""
+"""Name the files of results, beside their images or in a folder, and write them whole."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpack.client.inputs import Source
+from ocrpack.client.ocr_api import Output
 from ocrpack.errors import UsageError
-
-EXTENSIONS = {"text": "txt", "json": "json", "tsv": "tsv", "hocr": "hocr", "alto": "xml", "pdf": "pdf", "csv": "csv"}
-"""The outputs of the service, and the suffix of files that hold them."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the results of inputs go.
+    """Name the files of results.
 
-    They are called `page.png.ocr.txt`, not `page.txt`: the truth of an image keeps its usual names, two images that
-    differ in their suffix alone keep apart, and it can be told later what was read.
+    They are called `page.png.ocr.txt`, not `page.txt`: so they never collide with the true text of an image, two images
+    that differ in their suffix alone get different results, and the name tells which image was read.
     """
 
     folder: Path | None
@@ -28,14 +26,14 @@ class Place:
 
     def result(self, source: Source, output: str) -> Path:
         """Return the file for an output of the service."""
-        return self._base(source, f".ocr.{EXTENSIONS[output]}")
+        return self._base(source, f".ocr.{Output[output].extension}")
 
     def picture(self, source: Source, number: int, count: int) -> Path:
         """Return the file for the annotated page `number`, from 1, of `count`."""
         return self._base(source, ".annotated.png" if count == 1 else f".annotated-{number}.png")
 
     def has_pictures(self, source: Source) -> bool:
-        """Tell whether annotated pages of an input are there."""
+        """Tell whether annotated pages of an input exist."""
         return any(self.picture(source, 1, count).exists() for count in (1, 2))
 
     def _base(self, source: Source, tail: str) -> Path:
@@ -48,8 +46,8 @@ class Place:
         return base.with_name(base.name + tail)
 
 
-def check(place: Place, sources: Sequence[Source]) -> None:
-    """Refuse what could not be written where it belongs.
+def check_places(place: Place, sources: Sequence[Source]) -> None:
+    """Refuse results that cannot be written where they belong.
 
     Raises:
         UsageError: two inputs would have the same result, or the output folder is a file.
@@ -66,7 +64,7 @@ def check(place: Place, sources: Sequence[Source]) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and replace one that is there.
+    """Write a file whole or not at all; replace an existing one.
 
     Raises:
         OSError: it cannot be written.
@@ -79,6 +77,5 @@ def write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         staged.replace(path)
-    except BaseException:
+    finally:
         staged.unlink(missing_ok=True)
-        raise

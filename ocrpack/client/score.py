@@ -1,4 +1,4 @@
-"""See in detail where a text differs from the truth: characters that are taken for others, lines, words."""
+"""Compare a text with the truth in detail: confused characters, the worst lines, marked words."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Confusions = Counter[tuple[str, str]]
 """How often a character of the truth (empty: none) was read as another (empty: left out)."""
 Mark = Literal["same", "wrong", "extra"]
 _UNLIKE = 0.7
-"""From this share of differing characters on, two lines or words have nothing to do with one another."""
+"""Two lines or words of which a larger share of characters differs do not belong together."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the truth, and the line that was read and is most like it."""
+    """Hold a line of the truth, and the line that was read and is most like it."""
 
     image: str
     truth: str
@@ -47,7 +47,7 @@ def confusions(truth: str, text: str, *, ignore_case: bool = False) -> Confusion
 
 
 def lines(image: str, truth: str, text: str, *, ignore_case: bool = False) -> Iterator[Line]:
-    """Yield every line of the truth that was not read as it is, with the line that comes closest."""
+    """Yield every line of the truth that was read with errors, with the line that comes closest."""
     from rapidfuzz import process
     from rapidfuzz.distance import Levenshtein
 
@@ -68,7 +68,7 @@ def marked(
 ) -> tuple[list[tuple[Mark, str]], list[tuple[Mark, str]]]:
     """Return both texts in pieces, white space included, each marked with how it differs from the other.
 
-    Words are compared first, then the characters of words that stand for one another: `wrong` marks those of the truth
+    Words are aligned first, then the characters of words that correspond: `wrong` marks the characters of the truth
     that were missed, `extra` those that were read instead.
     """
     from rapidfuzz.distance import Levenshtein

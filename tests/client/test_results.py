@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrpack.client import EXTENSIONS, Place, Source, write_result
-from ocrpack.client.results import check
+from ocrpack.client import Output, Place, Source, write_result
+from ocrpack.client.results import check_places
 from ocrpack.errors import UsageError
 
 
@@ -17,9 +17,9 @@ def source(name, relative=None):
 
 
 def test_no_result_has_the_name_of_a_truth():
-    for output, extension in EXTENSIONS.items():
+    for output in Output:
         name = Place(None).result(source("s/page.png"), output)
-        assert name == Path(f"s/page.png.ocr.{extension}")
+        assert name == Path(f"s/page.png.ocr.{output.extension}")
         assert name.name not in {"page.txt", "page.png.txt"}
 
 
@@ -30,14 +30,14 @@ def test_the_tree_is_mirrored():
 
 
 def test_two_inputs_never_share_a_result(tmp_path):
-    check(Place(None), [source("a/1.png"), source("b/1.png"), source("a/1.jpg")])
+    check_places(Place(None), [source("a/1.png"), source("b/1.png"), source("a/1.jpg")])
     with pytest.raises(UsageError, match="the same result"):
-        check(Place(tmp_path), [source("a/1.png"), source("b/1.png")])
+        check_places(Place(tmp_path), [source("a/1.png"), source("b/1.png")])
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="no folder"):
-        check(Place(tmp_path / "file"), [])
+        check_places(Place(tmp_path / "file"), [])
     with pytest.raises(UsageError, match="standard input"):
-        check(Place(None), [Source("standard input", None, Path("stdin"), b"x")])
+        check_places(Place(None), [Source("standard input", None, Path("stdin"), b"x")])
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

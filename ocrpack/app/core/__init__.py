@@ -1,1 +1,1 @@
-"""What every part of the app uses: settings, problems, JSON, shared files."""
+"""Settings, problems, JSON, shared files, processors and memory: what all other folders use."""

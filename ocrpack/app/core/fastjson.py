@@ -1,4 +1,4 @@
-"""JSON as fast as the environment lets: by orjson where it is installed, else by the standard library."""
+"""JSON by orjson if it is installed, else by the standard library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dumps(value: Any) -> bytes:
         try:
             return orjson.dumps(value)
         except TypeError:
-            pass  # half a pair, for instance
+            pass  # orjson refuses lone surrogates, and integers beyond 64 bits
     return whole(json.dumps(value, ensure_ascii=False)).encode()
 
 

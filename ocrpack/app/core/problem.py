@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Problem(Exception):  # noqa: N818, this is the RFC's word
-    """Stop a request with a status and plain words about what was wrong and what to do next."""
+    """Stop a request with an HTTP status, and say what is wrong and what to do next."""
 
     def __init__(
         self, status: HTTPStatus, kind: str, title: str, detail: str, *, retry_after: int | None = None, **members: Any
@@ -22,7 +22,7 @@ class Problem(Exception):  # noqa: N818, this is the RFC's word
         self.members = members
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the problem as JSON-ready values, for other processes and for later."""
+        """Return the problem ready for JSON: for the store of jobs, and for other processes."""
         return {
             "status": self.status.value,
             "kind": self.kind,
@@ -45,7 +45,7 @@ class Problem(Exception):  # noqa: N818, this is the RFC's word
         )
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """Return the answer's body for one request."""
+        """Return the body of the response to one request."""
         return {
             "type": f"urn:ocrpack:problem:{self.kind}",
             "title": self.title,
@@ -57,7 +57,7 @@ class Problem(Exception):  # noqa: N818, this is the RFC's word
 
 
 def our_fault() -> Problem:
-    """Return the problem of a fault in this program, which the log has."""
+    """Return the problem of a fault in this program; the log has the traceback."""
     detail = "The fault is ours, not your image's; the log has it."
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "fault", "Internal Server Error", detail)
 

@@ -1,4 +1,4 @@
-"""Read from a bundle's descriptor what the app needs to know."""
+"""Read the app's settings from a bundle's descriptor and the environment."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ..engines.base import Model, Weight
-from . import processors
+from . import cpu_and_memory
 
 SPARE_THREADS = 8
-"""Threads besides those for the queue: for /healthz, /metrics and the page."""
+"""Threads beside those for the queue: for /healthz, /metrics and the page."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Hold what a request may cost; times are in seconds, sizes in MiB."""
+    """Hold the limits of a request and of the jobs; times are in seconds but `job_days`, sizes in MiB."""
 
     body_mb: int = 50
     megapixels: int = 100
@@ -33,7 +33,7 @@ class Limits:
 
     @classmethod
     def load(cls, raw: dict[str, Any]) -> Limits:
-        """Return the limits that the descriptor declares, the defaults where it is silent."""
+        """Return the limits that the descriptor declares, defaults for the others."""
         return cls(**{field.name: raw[field.name] for field in fields(cls) if field.name in raw})
 
 
@@ -63,7 +63,7 @@ class Settings:
     example: Path | None
     data: Path
     gate: Path | None
-    """The file that is there while this generation serves the public; None: it always does."""
+    """The file that exists while this generation serves the public; None: it always does."""
 
     @classmethod
     def load(cls, folder: Path) -> Settings:
@@ -73,7 +73,7 @@ class Settings:
         model, app = raw["model"], raw["app"]
         samples = raw.get("samples") or []
         example = folder / samples[0]["image"] if samples else None
-        threads = processors.processors() if app.get("profile") == "latency" else 1
+        threads = cpu_and_memory.processors() if app.get("profile") == "latency" else 1
         tls = app.get("tls")
         limits = Limits.load(app.get("limits") or {})
         return cls(
@@ -89,7 +89,7 @@ class Settings:
                 options=app.get("options") or {},
             ),
             engine=app["engine"],
-            processes=app.get("workers") or max(1, processors.processors() // threads),
+            processes=app.get("workers") or max(1, cpu_and_memory.processors() // threads),
             engine_threads=threads,
             threads=app.get("threads") or limits.queue + SPARE_THREADS,
             recycle_pages=app.get("max_requests") or 0,
@@ -109,7 +109,7 @@ class Settings:
 
 
 def _data_folder(name: str) -> Path:
-    """Return where jobs are kept: what the deployment gives, else a folder that is this user's own."""
+    """Return the folder for jobs: the deployment's, else one of this user's in the temporary folder."""
     if given := os.environ.get("OCRPACK_DATA"):
         return Path(given)
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")

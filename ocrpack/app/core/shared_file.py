@@ -1,4 +1,4 @@
-"""Open files without a name: what a request holds on disk, for as long as anybody needs it."""
+"""Open files without a name, which hold the documents of a request as long as any process needs them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterable
 from typing import IO
 
 
-class Held:
-    """An open file that no other process sees unless it is handed over, and that is gone when nobody holds it."""
+class SharedFile:
+    """Own an open file without a name: other processes get it by descriptor, and it is gone when the last closes it."""
 
     def __init__(self, descriptor: int) -> None:
-        """Own a descriptor."""
+        """Own the descriptor, and close it at the end."""
         self._descriptor = descriptor
 
     @classmethod
-    def copy_of(cls, parts: Iterable[bytes]) -> Held:
-        """Return a file that holds all parts.
+    def copy_of(cls, parts: Iterable[bytes]) -> SharedFile:
+        """Return a file with the parts one after the other.
 
         Raises:
-            OSError: there is no space for it.
+            OSError: there is no space for them.
         """
         with tempfile.TemporaryFile() as file:
             for part in parts:
@@ -28,7 +28,7 @@ class Held:
             return cls.same_as(file)
 
     @classmethod
-    def same_as(cls, file: IO[bytes]) -> Held:
+    def same_as(cls, file: IO[bytes]) -> SharedFile:
         """Return another handle of an open file."""
         file.flush()
         return cls(os.dup(file.fileno()))
@@ -38,7 +38,7 @@ class Held:
         return self._descriptor
 
     def content(self) -> bytes:
-        """Return all that the file holds."""
+        """Return the content."""
         return content(self._descriptor)
 
     def __del__(self) -> None:
@@ -46,7 +46,7 @@ class Held:
 
 
 def content(descriptor: int) -> bytes:
-    """Return a file's bytes without moving its position, which other processes share (but on Windows)."""
+    """Return a file's bytes without moving its position, which other processes share; Windows has no `pread`."""
     size = os.fstat(descriptor).st_size
     if not hasattr(os, "pread"):
         os.lseek(descriptor, 0, os.SEEK_SET)

@@ -1,1 +1,1 @@
-"""The processes that read, and the queue of pages before them."""
+"""Read pages in processes of their own: `pool` has the queue, `processes` starts them, `worker` runs in them."""

@@ -1,8 +1,8 @@
-"""One engine process: it takes the pages of documents one by one, decodes them, and reads their text.
+"""An engine process: it takes one page of a document after the other, decodes it, and reads its text.
 
-The template process loads the engine once; the processes that read are its forks, so that they share the model's memory
-where the engine allows that, and a new one is there within milliseconds. Whatever a hostile image does, it does to one
-of these processes: they have limits of memory, and whoever handed them the page ends them when its time is up.
+The template process loads the engine once and forks the processes that read, so that they share the model's memory
+where the engine allows that, and a new one is there within milliseconds. A hostile image can harm one of these
+processes only: their memory is limited, and the web process kills the one whose time is up.
 """
 
 from __future__ import annotations
@@ -22,22 +22,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import preprocess
+from ..core.cpu_and_memory import resident_mb
 from ..core.problem import Problem, slow_page
-from ..core.processors import resident_mb
 from ..core.settings import Settings
 from ..core.shared_file import content
 from ..engines import load_engine
 from ..engines.base import Line, RefusedError
 from ..images import documents
 from . import messages
+from .messages import (
+    Answer,
+    Ended,
+    Facts,
+    Failed,
+    Fault,
+    Fork,
+    Forked,
+    JsonPage,
+    Kill,
+    Order,
+    PagePreviewed,
+    PageRead,
+    PreviewPage,
+    ProtocolError,
+    ReadPage,
+    Ready,
+    Refused,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
 
     from ..core.settings import Limits
     from ..engines.base import Engine, Page, Word
     from ..images.decode import Picture
-    from .messages import Reply
 
 try:
     import resource
@@ -47,92 +67,92 @@ except ImportError:  # Windows
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
-def facts(engine: Engine) -> dict[str, Any]:
-    """Return what an engine says about itself, and with how many threads its libraries were told to work."""
+def facts(engine: Engine) -> Facts:
+    """Return what an engine says about itself."""
     threads = os.environ.get("OMP_THREAD_LIMIT", "")
-    return {
-        "engine": engine.name,
-        "backend": engine.backend,
-        "engine_version": engine.version,
-        "threads": int(threads) if threads.isdecimal() else None,
-    }
-
-
-def perform(engine: Engine, limits: Limits, task: dict[str, Any], data: bytes) -> Reply:
-    """Do one task on a document's bytes, and return the answer; faults of the input are answers too.
-
-    `read` gives one page's text, and its picture as a JPEG where that is wanted; `preview` gives a small JPEG.
-    """
-    try:
-        if task["do"] == "preview":
-            return {}, documents.preview(io.BytesIO(data), task["page"], task["side"], limits)
-        return _read(engine, limits, task, data)
-    except Problem as problem:
-        return {"problem": problem.as_dict()}, b""
-
-
-def _read(engine: Engine, limits: Limits, task: dict[str, Any], data: bytes) -> Reply:
-    began = time.monotonic()
-    chosen = documents.parse_pages(task["pages"]) if task["pages"] else None
-    numbers, picture = documents.page(io.BytesIO(data), limits, chosen, task["page"])
-    whole, corner = picture.image, (0, 0)
-    if task["region"]:
-        corner = (task["region"][0], task["region"][1])
-        picture = replace(picture, image=_cut(whole, task["region"]))
-    decoded = time.monotonic()
-    page, notes = _recognise(engine, picture, task, task["seconds"] - (decoded - began))
-    ended = time.monotonic()
-    answer = {
-        "numbers": numbers,
-        "decode": decoded - began,
-        "ocr": ended - decoded,
-        "warnings": [*picture.warnings, *notes, *([] if page.lines else ["no text was found"])],
-        "page": {
-            "width": whole.width,
-            "height": whole.height,
-            "unit": "pixel",
-            "dpi": picture.dpi,
-            "angle": page.angle,
-            "text": page.text,
-            "lines": [_as_json(line, *corner) for line in page.lines],
-        },
-    }
-    return answer, documents.jpeg(whole) if task["image"] else b""
-
-
-def _cut(image: Image.Image, region: list[int]) -> Image.Image:
-    left, top, right, bottom = (
-        max(0, region[0]),
-        max(0, region[1]),
-        min(image.width, region[2]),
-        min(image.height, region[3]),
+    return Facts(
+        engine=engine.name,
+        backend=engine.backend,
+        engine_version=engine.version,
+        threads=int(threads) if threads.isdecimal() else None,
     )
+
+
+def perform(engine: Engine, limits: Limits, order: Order, data: bytes) -> Answer:
+    """Carry out an order on a document's bytes; a fault of the document is an answer, too."""
+    try:
+        if isinstance(order, PreviewPage):
+            return PagePreviewed(jpeg=documents.preview(io.BytesIO(data), order.page, order.side, limits))
+        return _read(engine, limits, order, data)
+    except Problem as problem:
+        return Refused(problem=problem)
+
+
+def _read(engine: Engine, limits: Limits, order: ReadPage, data: bytes) -> PageRead:
+    began = time.monotonic()
+    chosen = documents.parse_pages(order.pages) if order.pages else None
+    numbers, picture = documents.page(io.BytesIO(data), limits, chosen, order.page)
+    whole, corner = picture.image, (0, 0)
+    if order.region:
+        corner = (order.region[0], order.region[1])
+        picture = replace(picture, image=_cut(whole, order.region))
+    decoded = time.monotonic()
+    page, notes = _recognise(engine, picture, order, order.seconds - (decoded - began))
+    ended = time.monotonic()
+    shown: JsonPage = {
+        "width": whole.width,
+        "height": whole.height,
+        "unit": "pixel",
+        "dpi": picture.dpi,
+        "angle": page.angle,
+        "text": page.text,
+        "lines": [_as_json(line, *corner) for line in page.lines],
+    }
+    return PageRead(
+        numbers=numbers,
+        decode=decoded - began,
+        ocr=ended - decoded,
+        warnings=[*picture.warnings, *notes, *([] if page.lines else ["no text was found"])],
+        page=shown,
+        image=documents.jpeg(whole) if order.picture else b"",
+    )
+
+
+def _cut(image: Image.Image, region: Sequence[int]) -> Image.Image:
+    left, top = max(0, region[0]), max(0, region[1])
+    right, bottom = min(image.width, region[2]), min(image.height, region[3])
     if left >= right or top >= bottom:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "region-outside",
             "The region is outside the image",
-            f"The image has {image.width} x {image.height} pixels; the region {region} leaves nothing of it.",
+            f"The image has {image.width} x {image.height} pixels; the region {list(region)} leaves nothing of it.",
         )
     return image.crop((left, top, right, bottom))
 
 
-def _recognise(engine: Engine, picture: Picture, task: dict[str, Any], seconds: float) -> tuple[Page, list[str]]:
+def _recognise(engine: Engine, picture: Picture, order: ReadPage, seconds: float) -> tuple[Page, list[str]]:
+    """Return what the engine reads within the `seconds` that decoding has left, and what was done to the picture."""
     try:
         if seconds <= 0:
             raise TimeoutError
         return preprocess.read(
-            engine, picture.image, picture.dpi, tuple(task["languages"]), seconds, task["preprocess"]
+            engine,
+            picture.image,
+            dpi=picture.dpi,
+            languages=tuple(order.languages),
+            seconds=seconds,
+            effort=order.preprocess,
         )
     except RefusedError as error:
         title, detail = "The engine refuses the image", f"{engine.name} says: {error}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "refused-image", title, detail) from error
     except TimeoutError as error:
-        raise slow_page(task["seconds"]) from error
+        raise slow_page(order.seconds) from error
 
 
 def _as_json(line: Word, dx: int, dy: int) -> dict[str, Any]:
-    """Return a line or word as the API shows it, moved to where its part of the image lies."""
+    """Return a line or word as the API shows it, moved by the corner of the region that was read."""
     left, top, right, bottom = line.bbox
     shown: dict[str, Any] = {
         "text": line.text,
@@ -156,15 +176,16 @@ def main() -> NoReturn:
         engine = load_engine(settings.engine, settings.model)
     except Exception as error:
         traceback.print_exc()
-        messages.send(control, {"failed": str(error) or type(error).__name__})
+        messages.send(control, Failed(reason=str(error) or type(error).__name__))
         sys.exit(3)
-    messages.send(control, {"ready": facts(engine)})
+    messages.send(control, Ready(facts=facts(engine)))
     _template(control, settings, engine)
     sys.exit(0)
 
 
 def _template(control: socket.socket, settings: Settings, engine: Engine) -> None:
-    """Fork, tell who ended and how, and kill whom it is told to, until the web process is gone; then all end."""
+    """Fork and kill as ordered, and report every end, until the web process is gone; then kill all."""
+    # A signal writes a byte into this pair, so that the end of a child wakes the selector.
     woken, waker = socket.socketpair()
     woken.setblocking(False)
     waker.setblocking(False)
@@ -181,23 +202,24 @@ def _template(control: socket.socket, settings: Settings, engine: Engine) -> Non
                 with contextlib.suppress(BlockingIOError):
                     woken.recv(4096)
                 for pid, status in _ended(children):
-                    messages.send(control, {"ended": pid, "status": status})
+                    messages.send(control, Ended(pid=pid, status=status))
             if control in ready:
-                message, _, descriptor = messages.receive(control)
-                if descriptor is not None:
+                message, descriptor = messages.receive(control)
+                if isinstance(message, Fork) and descriptor is not None:
                     pid = os.fork()
                     if pid == 0:
                         _begin(descriptor, settings, engine)
                     os.close(descriptor)
                     children.add(pid)
-                    messages.send(control, {"forked": pid})
-                elif message["kill"] in children:
-                    os.kill(message["kill"], signal.SIGKILL)
+                    messages.send(control, Forked(pid=pid))
+                elif isinstance(message, Kill) and message.pid in children:
+                    os.kill(message.pid, signal.SIGKILL)
     for pid in children:
         os.kill(pid, signal.SIGKILL)
 
 
 def _ended(children: set[int]) -> list[tuple[int, int]]:
+    """Take the children that ended out of the set, and return them with their exit status."""
     found = []
     for pid in list(children):
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -220,7 +242,7 @@ def _begin(descriptor: int, settings: Settings, engine: Engine) -> NoReturn:
         _limit_memory(settings.limits.memory_mb)
         _serve(own, engine, settings.limits)
         status = 0
-    except BaseException:
+    except BaseException:  # engines in Rust raise panics that are no Exception
         traceback.print_exc()
     finally:
         # The template's exit handlers and buffers are not this process's to run.
@@ -228,22 +250,23 @@ def _begin(descriptor: int, settings: Settings, engine: Engine) -> NoReturn:
 
 
 def _serve(own: socket.socket, engine: Engine, limits: Limits) -> None:
+    """Answer orders until the web process closes the connection."""
     began_mb = resident_mb()
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            task, _, descriptor = messages.receive(own)
-            assert descriptor is not None
+            order, descriptor = messages.receive(own)
+            if descriptor is None or not isinstance(order, ReadPage | PreviewPage):
+                raise ProtocolError(f"{type(order).__name__} is no order, or came without a document")
             try:
                 data = content(descriptor)
             finally:
                 os.close(descriptor)
             try:
-                reply = perform(engine, limits, task, data)
+                answer = perform(engine, limits, order, data)
             except Exception:
                 traceback.print_exc()
-                reply = {"fault": True}, b""
-            message, blob = reply
-            messages.send(own, message | {"grown_mb": resident_mb() - began_mb}, blob)
+                answer = Fault()
+            messages.send(own, replace(answer, grown_mb=resident_mb() - began_mb))
 
 
 def _end_with_the_template() -> None:

@@ -1,4 +1,4 @@
-"""The OCR engines there are, and how one is loaded.
+"""The OCR engines, and how one is loaded.
 
 An engine is one module with a `load(model) -> Engine` function and one line in `REGISTRY`; another package brings its
 own as an entry point of the group `ocrpack.engines` that names such a function. An engine's library is imported inside
@@ -37,7 +37,7 @@ def load_engine(name: str, model: Model) -> Engine:
     """Return the named engine with its model in memory.
 
     Raises:
-        RuntimeError: there is no such engine, a weight file is missing, or the engine's library cannot be had.
+        RuntimeError: there is no such engine, a weight file is missing, or the engine's library cannot be loaded.
     """
     others = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in REGISTRY and name not in others:

@@ -1,4 +1,4 @@
-"""What an OCR engine is to the app: the pages that it returns, and the protocol that it satisfies."""
+"""The protocol that an OCR engine satisfies, and the pages that it returns."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Polygon = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, in
 
 
 class RefusedError(Exception):
-    """Say why the engine will not read an image that is sound in itself."""
+    """Say why the engine refuses an image that is sound."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """Hold a word and where it stands: pixels, origin top left, polygon clockwise from the reader's top left."""
+    """Hold a word and its place: pixels, origin top left, polygon clockwise from the reader's top left."""
 
     text: str
     bbox: Box
@@ -39,7 +39,7 @@ class Line(Word):
 
 @dataclass(frozen=True)
 class Page:
-    """Hold what was read from one image; `angle` is how far the text is turned clockwise, in degrees."""
+    """Hold the text of one image; `angle` is how far it is turned clockwise, in degrees."""
 
     text: str
     angle: float
@@ -56,7 +56,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class Model:
-    """Say what an engine is to load."""
+    """Hold what an engine loads."""
 
     name: str
     version: str
@@ -66,7 +66,7 @@ class Model:
 
 
 class Engine(Protocol):
-    """Read text from images; the caller lets one image in at a time, and nothing of it may colour the next."""
+    """Read text from images, one at a time; no image may change how the next one is read."""
 
     name: str
     backend: str
@@ -75,10 +75,10 @@ class Engine(Protocol):
     shares_by_fork: bool
     """Whether processes forked after `load` can use the loaded model."""
     self_reliant: bool
-    """Whether it copes with turned, slanted, small and faint text by itself, so that preparing pages brings nothing."""
+    """Whether it copes with turned, slanted, small and faint text by itself, so that preprocessing gains nothing."""
 
     def read(self, image: Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
-        """Return the text of an upright RGB image, in some of the model's languages (none named: all of them).
+        """Return the text of an upright RGB image in these of the model's languages; an empty tuple means all.
 
         Raises:
             RefusedError: the engine cannot take this image.
@@ -87,12 +87,12 @@ class Engine(Protocol):
         ...
 
     def turn(self, image: Image) -> int | None:
-        """Return by how many quarter turns clockwise the text is turned (0 to 3), None where that cannot be told."""
+        """Return by how many quarter turns clockwise the text is turned (0 to 3), None if it is unknown."""
         ...
 
 
 def corners(bbox: Box, quarter_turns: int) -> Polygon:
-    """Return a box's corners clockwise, from the top left as seen by who reads text turned so far clockwise."""
+    """Return a box's corners clockwise, from the top left of text that is turned so many quarters clockwise."""
     left, top, right, bottom = bbox
     upright = [(left, top), (right, top), (right, bottom), (left, bottom)]
     first, second, third, fourth = upright[quarter_turns % 4 :] + upright[: quarter_turns % 4]

@@ -1,4 +1,4 @@
-"""Turn hOCR, the output that every way of calling Tesseract shares, into a page."""
+"""Parse hOCR, which both ways of calling Tesseract give."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from .base import Box
 
-# By as many degrees the baselines of level text may be off.
 NOT_LEVEL = 0.5
+"""Degrees; baselines that slant less are taken for level."""
 LINES = {"ocr_line", "ocr_header", "ocr_caption", "ocr_textfloat"}
 
 
 def parse(hocr: str | bytes) -> Page:
-    """Return the page that an hOCR document or fragment describes; paragraphs are set off by an empty line."""
+    """Return the page that an hOCR document or fragment describes, with an empty line between paragraphs."""
     lines: list[Line] = []
     paragraphs: list[str] = []
     turns: Counter[int] = Counter()
@@ -52,7 +52,7 @@ def parse(hocr: str | bytes) -> Page:
 
 
 def _slope(line: ElementTree.Element, turn: int) -> list[float]:
-    """Return how steeply a line that is not turned goes down, where it is long enough to tell."""
+    """Return the slope of a line's baseline, downwards; nothing for turned and short lines."""
     left, top, right, bottom = _bbox(line)
     found = re.search(r"baseline (-?[\d.]+)", line.get("title", ""))
     return [float(found[1])] if found and turn == 0 and right - left > 4 * (bottom - top) else []

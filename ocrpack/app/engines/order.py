@@ -1,7 +1,7 @@
-"""Put lines that a detector found anywhere on a page into the order in which a person reads them.
+"""Put the lines that a detector found on a page into reading order.
 
-A page is parted at gutters, as a newspaper is; within a column lines go from top to bottom, and what stands side by
-side is one row. A table is no newspaper: its cells are too short to be columns of prose, so it is read row by row.
+A page is split at its gutters, as a newspaper is; within a column lines go from top to bottom, and lines side by side
+are one row. The cells of a table are too short to be columns of prose, so a table is read row by row.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 Rect: TypeAlias = tuple[float, float, float, float]
 
 _PROSE_WIDTH = 0.6
-"""The share of their column's width that lines of prose have at the median."""
+"""The median line of prose has at least this share of its column's width,"""
 _PROSE_LENGTH = 6.0
-"""How often as long as high lines of prose are at the median."""
+"""and is at least so many times as long as high."""
 _LEAST_LINES = 3
 _SPANNING = 0.2
-"""At most so many of the lines may reach across a gutter: headings, captions."""
+"""The largest share of the lines that may cross a gutter: headings, captions."""
 _OPEN_ROWS = 4
-"""The boxes come from top to bottom: no row but the last few can take another one."""
+"""Boxes come from top to bottom, so only the last rows can take another one."""
 
 
 def rows_of(boxes: Sequence[Rect]) -> list[list[int]]:
-    """Return the numbers of the boxes (left, top, right, bottom; upright) row by row in reading order."""
+    """Return the indices of upright boxes (left, top, right, bottom) row by row in reading order."""
     return _columns(boxes, list(range(len(boxes))))
 
 
@@ -50,7 +50,7 @@ def _columns(boxes: Sequence[Rect], those: list[int]) -> list[list[int]]:
 
 
 def _gutter(boxes: Sequence[Rect], those: list[int]) -> float | None:
-    """Return where the fewest lines reach across, if there is prose on both sides of it."""
+    """Return the x that the fewest lines cross and that has prose on both sides; None if there is none."""
     best: tuple[int, float, float] | None = None
     edges = sorted({edge for number in those for edge in (boxes[number][0], boxes[number][2])})
     for start, end in pairwise(edges):
@@ -85,7 +85,7 @@ def _rows(boxes: Sequence[Rect], those: list[int]) -> list[list[int]]:
 
 
 def _are_beside(one: Rect, other: Rect) -> bool:
-    """Tell whether two boxes stand on the same row, neither above the other."""
+    """Tell whether two boxes are on the same row."""
     height = min(one[3] - one[1], other[3] - other[1])
     width = min(one[2] - one[0], other[2] - other[0])
     shared = min(one[2], other[2]) - max(one[0], other[0])

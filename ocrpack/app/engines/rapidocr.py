@@ -1,8 +1,8 @@
 """Read images with PP-OCR models on ONNX Runtime, as RapidOCR does: find lines, turn them upright, recognise them.
 
-The models are the packed weights, or where none are packed those in RapidOCR's wheel; nothing is ever fetched. Lines
-are looked for on an image made small, and cut out of it at its full resolution. Which way up they are is decided by all
-lines of a page together, since the classifier errs on short ones; a line that stands apart is read both ways.
+The models are the packed weights, or those in RapidOCR's wheel if none are packed; nothing is downloaded. Lines are
+detected on a reduced image, and cut out of the full one. All lines of a page together decide which way up it is, since
+the classifier errs on short ones; a line that disagrees is read both ways.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .base import Line, Page, Word
 from .order import Rect, rows_of
 
-# These are read when the libraries are loaded, so they stand before any import of one. By default ONNX Runtime keeps a
-# thread that tells its maker of its use.
+# The libraries read these variables when they are loaded, so they are set before any import. By default ONNX Runtime
+# reports its use to its maker.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 THREADS = max(1, int(os.environ.setdefault("OMP_THREAD_LIMIT", "1")))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", str(THREADS))
@@ -43,25 +43,25 @@ Pixels: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 OPTIONS = {"megapixels": 1.0, "box_score": 0.5, "text_score": 0.5, "classify": True}
-"""The options of `app.options`, and what they are when they are left out."""
+"""The options of `app.options`, and their defaults."""
 
 STRIDE = 32
-"""The detector takes sides that are multiples of this."""
+"""The detector takes images whose sides are multiples of this."""
 SMALL_PX, GOOD_PX = 12, 18
-"""Lines lower than the first, as the detector saw them, are looked for again at the second."""
+"""If lines are lower than the first in the detector's image, they are detected again at the height of the second."""
 MOST_ENLARGED, MOST_MEGAPIXELS, WORTHWHILE = 4.0, 4.0, 1.2
 LONG = 1.5
-"""A line this often as long as wide has a direction of its own."""
+"""A line that is so many times as long as high tells the direction of its text."""
 SURE = 0.9
 CLASSIFIED_PX = 192
 NARROWEST_PX = 160
 
 
 class _Network:
-    """A model in memory; runs with as many threads as THREADS says, and none of them spins."""
+    """Run a model with THREADS threads, none of which spins while it waits."""
 
     def __init__(self, path: Path, height: int) -> None:
-        """Load the model of a file; `height` is that of its images in pixels, where the model does not say."""
+        """Load the model of a file; `height` is that of its images in pixels, if the model does not say."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
         options.inter_op_num_threads = 1
@@ -80,20 +80,20 @@ class _Network:
         self.width = wanted_width if isinstance(wanted_width, int) else None
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
-    def __call__(self, image: Pixels, width: int, until: onnxruntime.RunOptions) -> Numbers:
-        """Return the model's answer to one image, filled up with grey to that width.
+    def __call__(self, image: Pixels, width: int, run_options: onnxruntime.RunOptions) -> Numbers:
+        """Return the model's output for one image, padded with grey to that width.
 
-        One at a time is as fast on a core as several at once, and no line's answer depends on its neighbours.
+        A batch of one is as fast on a core as larger ones, and no line's output depends on its neighbours.
         """
         batch = np.zeros((1, 3, image.shape[0], width), np.float32)
         batch[0, :, :, : image.shape[1]] = image.transpose(2, 0, 1) * np.float32(1 / 127.5) - np.float32(1)
-        answer: Numbers = self._session.run(None, {self._input.name: batch}, until)[0][0]
+        answer: Numbers = self._session.run(None, {self._input.name: batch}, run_options)[0][0]
         return answer
 
 
 @dataclass(frozen=True)
 class _Token:
-    """A character, how sure it is, and where its middle is along the line (0 to 1)."""
+    """Hold a character, its confidence, and where its middle is along the line (0 to 1)."""
 
     text: str
     confidence: float
@@ -102,7 +102,7 @@ class _Token:
 
 @dataclass(frozen=True)
 class _Strip:
-    """A line of text as found: its corners clockwise from the reader's top left, and what it says."""
+    """Hold a detected line: its corners clockwise from the reader's top left, and its characters."""
 
     corners: Numbers
     tokens: tuple[_Token, ...] = ()
@@ -113,12 +113,12 @@ class _Strip:
 
 
 class RapidOcr:
-    """Read images with a detector, a recogniser and, where there is one, a classifier of lines."""
+    """Read images with a detector, a recogniser and, if the model has one, a classifier of lines."""
 
     name = "rapidocr"
     backend = "onnxruntime"
     shares_by_fork = THREADS == 1
-    """ONNX Runtime keeps no thread of its own then that a fork would lose."""
+    """With one thread, ONNX Runtime starts none of its own, which a fork would lose."""
     self_reliant = True
 
     def __init__(self, files: dict[str, Path], options: dict[str, Any]) -> None:
@@ -131,9 +131,12 @@ class RapidOcr:
         self._classifier = _Network(files["classification"], 48) if classified else None
         self._characters = _characters(self._recogniser, files.get("dictionary"))
         self._boxes = DBPostProcess(
-            thresh=0.3, box_thresh=float(options["box_score"]), max_candidates=10_000, unclip_ratio=1.6,
+            thresh=0.3,
+            box_thresh=float(options["box_score"]),
+            max_candidates=10_000,
+            unclip_ratio=1.6,
             use_dilation=True,
-        )  # fmt: skip
+        )
 
     def read(self, image: Image, dpi: int | None, languages: tuple[str, ...], seconds: float) -> Page:
         """Return the text of an upright RGB image; the model reads all of its languages at once.
@@ -142,77 +145,80 @@ class RapidOcr:
             TimeoutError: reading took longer than `seconds`.
         """
         pixels = _pixels(image)
-        with _until(seconds) as until:
-            turn, choices = self._strips(pixels, until)
-            strips = [self._best(pixels, strips, until) for strips in choices]
+        with _aborting_after(seconds) as run_options:
+            turn, choices = self._strips(pixels, run_options)
+            strips = [self._best(pixels, strips, run_options) for strips in choices]
         return _page([strip for strip in strips if strip.confidence >= self._text_score], turn, image.size)
 
     def turn(self, image: Image) -> int | None:
-        """Return by how many quarter turns clockwise the text is turned, None where there is none to tell by."""
+        """Return by how many quarter turns clockwise the text is turned; None without text or classifier."""
         if self._classifier is None:
             return None
-        with _until(math.inf) as until:
-            turn, choices = self._strips(_pixels(image), until)
+        with _aborting_after(math.inf) as run_options:
+            turn, choices = self._strips(_pixels(image), run_options)
         return turn if choices else None
 
-    def _strips(self, pixels: Pixels, until: onnxruntime.RunOptions) -> tuple[int, list[list[_Strip]]]:
-        """Return how the page is turned, and for each line the ways in which it may be meant."""
-        quads = self._detect(pixels, until)
+    def _strips(self, pixels: Pixels, run_options: onnxruntime.RunOptions) -> tuple[int, list[list[_Strip]]]:
+        """Return the page's quarter turns, and for each line one candidate, or two if its direction is in doubt."""
+        quads = self._detect(pixels, run_options)
         sideways = sum(_length(quad, 1) for quad in quads) > sum(_length(quad, 0) for quad in quads)
         axes = [1 - sideways if _length(quad, 1 - sideways) else int(sideways) for quad in quads]
-        over = [self._over(pixels, np.roll(quad, -axis, 0), until) for quad, axis in zip(quads, axes, strict=True)]
+        upside_down = [
+            self._upside_down(pixels, np.roll(quad, -axis, 0), run_options)
+            for quad, axis in zip(quads, axes, strict=True)
+        ]
         votes = [
             (sure - 0.5) * max(_sides(quad))
-            for quad, axis, sure in zip(quads, axes, over, strict=True)
+            for quad, axis, sure in zip(quads, axes, upside_down, strict=True)
             if axis == sideways
         ]
         turn = sideways + 2 * (sum(votes) > 0)
         choices = []
-        for quad, axis, sure in zip(quads, axes, over, strict=True):
+        for quad, axis, sure in zip(quads, axes, upside_down, strict=True):
             turns = {turn}
             if axis != sideways or (abs(sure - 0.5) > SURE - 0.5 and axis + 2 * (sure > 0.5) != turn):
                 turns.add(axis + 2 * (sure > 0.5))
             choices.append([_Strip(np.roll(quad, -number, 0)) for number in sorted(turns)])
         return turn, choices
 
-    def _detect(self, pixels: Pixels, until: onnxruntime.RunOptions) -> list[Numbers]:
-        """Return the quadrilaterals of all lines, from the image's top left; small print is looked at enlarged."""
+    def _detect(self, pixels: Pixels, run_options: onnxruntime.RunOptions) -> list[Numbers]:
+        """Return the quadrilaterals of all lines, from the image's top left; enlarge the image for small print."""
         area = pixels.shape[0] * pixels.shape[1]
         usual = math.sqrt(self._megapixels * 1e6 / area)
         scale = min(1.0, usual)
-        quads = self._detect_at(scale, pixels, until)
+        quads = self._detect_at(scale, pixels, run_options)
         low = median(min(_sides(quad)) for quad in quads) if quads else 0.0
         if low * scale < SMALL_PX:
             enough = min(GOOD_PX / low, math.sqrt(MOST_MEGAPIXELS * 1e6 / area)) if quads else usual
             larger = min(MOST_ENLARGED, enough)
             if larger > scale * WORTHWHILE:
-                return self._detect_at(larger, pixels, until) or quads
+                return self._detect_at(larger, pixels, run_options) or quads
         return quads
 
-    def _detect_at(self, scale: float, pixels: Pixels, until: onnxruntime.RunOptions) -> list[Numbers]:
+    def _detect_at(self, scale: float, pixels: Pixels, run_options: onnxruntime.RunOptions) -> list[Numbers]:
         height, width = pixels.shape[:2]
         wide, high = (max(STRIDE, round(side * scale / STRIDE) * STRIDE) for side in (width, height))
-        answer = self._detector(_resized(pixels, wide, high), wide, until)
+        answer = self._detector(_resized(pixels, wide, high), wide, run_options)
         quads, _ = self._boxes(answer[np.newaxis], (height, width))
         return list(quads)
 
-    def _over(self, pixels: Pixels, quad: Numbers, until: onnxruntime.RunOptions) -> float:
-        """Return how sure it is that a line stands on its head, 0 to 1."""
+    def _upside_down(self, pixels: Pixels, quad: Numbers, run_options: onnxruntime.RunOptions) -> float:
+        """Return the probability that a line is upside down, 0 to 1."""
         if self._classifier is None:
             return 0.0
         width = self._classifier.width or CLASSIFIED_PX
         image = _fitted(_cut(pixels, quad), self._classifier.height, width)
-        return float(self._classifier(image, width, until)[1])
+        return float(self._classifier(image, width, run_options)[1])
 
-    def _best(self, pixels: Pixels, strips: Sequence[_Strip], until: onnxruntime.RunOptions) -> _Strip:
-        read = [_Strip(strip.corners, self._tokens(pixels, strip.corners, until)) for strip in strips]
+    def _best(self, pixels: Pixels, strips: Sequence[_Strip], run_options: onnxruntime.RunOptions) -> _Strip:
+        read = [_Strip(strip.corners, self._tokens(pixels, strip.corners, run_options)) for strip in strips]
         return max(read, key=lambda strip: strip.confidence)
 
-    def _tokens(self, pixels: Pixels, quad: Numbers, until: onnxruntime.RunOptions) -> tuple[_Token, ...]:
-        """Return the characters of a line: of equal neighbours one, and no blanks, as CTC has it."""
+    def _tokens(self, pixels: Pixels, quad: Numbers, run_options: onnxruntime.RunOptions) -> tuple[_Token, ...]:
+        """Return the characters of a line, decoded as CTC defines: equal neighbours are one, blanks are none."""
         image = _fitted(_cut(pixels, quad), self._recogniser.height, None)
         width = max(NARROWEST_PX, image.shape[1])
-        answer = self._recogniser(image, width, until)
+        answer = self._recogniser(image, width, run_options)
         best = answer.argmax(1)
         filled = len(best) * image.shape[1] / width
         return tuple(
@@ -223,10 +229,10 @@ class RapidOcr:
 
 
 def load(model: Model) -> RapidOcr:
-    """Return PP-OCR with the model's packed weights loaded, or those of RapidOCR's wheel where it packs none.
+    """Return PP-OCR with the model's packed weights loaded, or those of RapidOCR's wheel if it packs none.
 
     Raises:
-        RuntimeError: a weight is missing or no model, or an option is unknown.
+        RuntimeError: a weight is missing or is no model, or an option is unknown.
     """
     if unknown := [name for name in model.options if name not in OPTIONS]:
         raise RuntimeError(f"there is no option {unknown[0]!r}; app.options may hold: {', '.join(OPTIONS)}")
@@ -247,7 +253,7 @@ def _files_of_the_wheel() -> dict[str, Path]:
 
 
 def _characters(recogniser: _Network, dictionary: Path | None) -> list[str]:
-    """Return what the recogniser's classes stand for: nothing, the dictionary's lines, a space."""
+    """Return the characters of the recogniser's classes: the blank, the dictionary's lines, a space."""
     listed = dictionary.read_text("utf-8") if dictionary else recogniser.metadata.get("character")
     if not listed:
         raise RuntimeError("the recognition model has no dictionary in it; pack one with the role `dictionary`")
@@ -255,21 +261,21 @@ def _characters(recogniser: _Network, dictionary: Path | None) -> list[str]:
 
 
 @contextmanager
-def _until(seconds: float) -> Iterator[onnxruntime.RunOptions]:
-    """Give what stops a model after so many seconds, wherever it is.
+def _aborting_after(seconds: float) -> Iterator[onnxruntime.RunOptions]:
+    """Yield RunOptions that abort inference after `seconds`.
 
     Raises:
-        TimeoutError: it was stopped.
+        TimeoutError: inference was aborted.
     """
-    until = onnxruntime.RunOptions()
-    until.log_severity_level = 4
-    timer = threading.Timer(min(max(0.0, seconds), threading.TIMEOUT_MAX), setattr, (until, "terminate", True))
+    run_options = onnxruntime.RunOptions()
+    run_options.log_severity_level = 4
+    timer = threading.Timer(min(max(0.0, seconds), threading.TIMEOUT_MAX), setattr, (run_options, "terminate", True))
     timer.daemon = True
     timer.start()
     try:
-        yield until
+        yield run_options
     except Exception as error:
-        if until.terminate:
+        if run_options.terminate:
             raise TimeoutError from error
         raise
     finally:
@@ -278,7 +284,7 @@ def _until(seconds: float) -> Iterator[onnxruntime.RunOptions]:
 
 
 def _pixels(image: Image) -> Pixels:
-    """Return an RGB image as these models were trained: blue, green, red."""
+    """Return an RGB image in the order that these models were trained with: blue, green, red."""
     return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
 
 
@@ -288,7 +294,7 @@ def _resized(image: Pixels, width: int, height: int) -> Pixels:
 
 
 def _fitted(image: Pixels, height: int, most: int | None) -> Pixels:
-    """Return a line at that height, its width in proportion, or `most` pixels."""
+    """Return a line at that height, its width in proportion, but `most` pixels at most."""
     width = math.ceil(height * image.shape[1] / image.shape[0])
     return _resized(image, min(width, most or width), height)
 
@@ -300,13 +306,13 @@ def _sides(quad: Numbers) -> tuple[float, float]:
 
 
 def _length(quad: Numbers, axis: int) -> float:
-    """Return a line's length if it clearly lies along that axis (0: across, 1: up and down), else 0."""
+    """Return a line's length if it clearly lies along that axis (0: horizontal, 1: vertical), else 0."""
     sides = _sides(quad)
     return sides[axis] if sides[axis] >= LONG * sides[1 - axis] else 0.0
 
 
 def _cut(pixels: Pixels, quad: Numbers) -> Pixels:
-    """Return what a quadrilateral encloses, its first corner at the top left."""
+    """Return the pixels in a quadrilateral, its first corner at the top left."""
     width, height = (max(1, int(side)) for side in _sides(quad))
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     matrix = cv2.getPerspectiveTransform(quad.astype(np.float32), target)
@@ -316,7 +322,7 @@ def _cut(pixels: Pixels, quad: Numbers) -> Pixels:
 
 
 def _page(strips: list[_Strip], turn: int, size: tuple[int, int]) -> Page:
-    """Return the page in reading order: what stands side by side is one row of its text."""
+    """Return the page in reading order; lines side by side are one row of its text."""
     lines = [line for line in (_line(strip, size) for strip in strips) if line]
     rows = rows_of(_levelled([line.polygon for line in lines]))
     text = "\n".join(" ".join(lines[number].text for number in row) for row in rows)
@@ -324,7 +330,7 @@ def _page(strips: list[_Strip], turn: int, size: tuple[int, int]) -> Page:
 
 
 def _levelled(polygons: Sequence[Polygon]) -> list[Rect]:
-    """Return the boxes that lines have on the page turned so that they lie level."""
+    """Return the boxes of lines on the page turned so that they are level."""
     if not polygons:
         return []
     longest = sorted(polygons, key=lambda polygon: math.dist(polygon[0], polygon[1]))[len(polygons) // 2 :]
@@ -348,7 +354,7 @@ def _line(strip: _Strip, size: tuple[int, int]) -> Line | None:
 
 
 def _words(strip: _Strip, size: tuple[int, int]) -> Iterator[Word]:
-    """Yield what spaces part; a word reaches half a character beyond the middles of its outer ones."""
+    """Yield the words between spaces; a word reaches half a character beyond the middles of its outer ones."""
     tokens = strip.tokens
     half = 0.5 / max(1, len(tokens))
     start = 0

@@ -1,7 +1,7 @@
 """Read images with Tesseract: in this process through tesserocr, or through the system's command and pytesseract.
 
-tesserocr keeps the model in memory and reads faster; the command is there where tesserocr has no wheel. Both are
-pointed at the packed weights alone, never at language data that the machine happens to have.
+tesserocr keeps the model in memory and reads faster; the command is for platforms where tesserocr has no wheel. Both
+use the packed weights only, never language data that the machine happens to have.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from .base import Model
 
-# Tesseract's own threads cost more than they bring, and several workers of them starve each other. OpenMP reads this
-# when the library is loaded, so it stands before any import of it.
+# Tesseract's own threads cost more than they gain, and those of several processes starve each other. OpenMP reads this
+# when the library is loaded, so it has to be set before any import of it.
 os.environ.setdefault("OMP_THREAD_LIMIT", "1")
 
 AUTOMATIC_PAGE = 3
@@ -44,18 +44,18 @@ class _Backend(Protocol):
     def hocr(self, image: Image.Image, dpi: int | None, seconds: float) -> str | bytes: ...
 
     def orientation(self, image: Image.Image) -> tuple[int, float] | None:
-        """Return the degrees by which to turn the image clockwise, and how certain that is; None without text."""
+        """Return by how many degrees to turn the image clockwise, and how certain that is; None without text."""
 
 
 class Tesseract:
-    """Read images with Tesseract through whichever of its two backends is there."""
+    """Read images with Tesseract through one of its two backends."""
 
     name = "tesseract"
     shares_by_fork = True
     self_reliant = False
 
     def __init__(self, make: Callable[[str, int], _Backend], languages: tuple[str, ...], psm: int, osd: bool) -> None:
-        """Load the model's languages with `make`, which takes them the way Tesseract wants them."""
+        """Load the model's languages with `make`, which takes them as `eng+deu`, and a page segmentation mode."""
         self._make = make
         self._languages = languages
         self._psm = psm
@@ -74,7 +74,7 @@ class Tesseract:
         return parse(self._backend(languages, self._psm).hocr(image, dpi, seconds))
 
     def turn(self, image: Image.Image) -> int | None:
-        """Return the quarter turns clockwise that the text has; None where the model packs no orientation data."""
+        """Return by how many quarter turns clockwise the text is turned; None if the model lacks orientation data."""
         if not self._osd:
             return None
         found = self._backend((ORIENTATION_DATA,), ORIENTATION_ONLY).orientation(image)
@@ -132,7 +132,7 @@ class _InProcess:
         self._api.SetImageBytes(self._pixels, image.width, image.height, 1, image.width)
 
     def _forget(self) -> None:
-        """Let nothing that was learnt from one image colour the next."""
+        """Forget what Tesseract has learnt from this image: it would change how it reads the next."""
         self._api.Clear()
         self._api.ClearAdaptiveClassifier()
         self._pixels = b""
@@ -197,7 +197,7 @@ def load(model: Model) -> Tesseract:
     """Return Tesseract with the model's languages loaded from its packed weights.
 
     Raises:
-        RuntimeError: a language has no weights, or the backend cannot be had.
+        RuntimeError: a language has no weights, or the backend cannot be loaded.
     """
     folder, languages, osd = _language_data(model)
     psm = int(model.options.get("psm", AUTOMATIC_PAGE))

@@ -1,1 +1,1 @@
-"""Bytes become pictures: images, TIFFs and PDFs."""
+"""Decode images, TIFFs of many pages, and PDFs into upright RGB pictures."""

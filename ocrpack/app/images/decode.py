@@ -1,4 +1,4 @@
-"""Turn the bytes of any image a person may send into upright RGB pixels, or say plainly why not."""
+"""Decode an image of any common format into upright RGB pixels, or raise a problem that says why not."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 MAX_SIDE = 32_767  # what fits Tesseract's 16-bit coordinates
 PLAUSIBLE_DPI = range(70, 2401)
 
-# Formats that pages of text come in. Each further one is a decoder that hostile bytes could reach.
+# The formats of scans, faxes, screenshots and photographs. Each further one would let hostile bytes reach a decoder.
 _WANTED = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "GIF", "WEBP", "PPM", "JPEG2000", "AVIF")
 Image.init()
 FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
 
-# Pillow's own guard stays behind ours, for sizes that come to light in decoding: it refuses twice this many pixels.
+# Pillow's own guard comes after ours, for sizes that only decoding reveals: it refuses twice this many pixels.
 Image.MAX_IMAGE_PIXELS = MAX_SIDE**2 // 2
 
 _UPRIGHT = {
@@ -37,17 +37,16 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
-
+"""The transposition that undoes each EXIF orientation."""
 
 DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold an upright RGB image, its resolution where that is plausible, and what is worth a warning.
+    """Hold an upright RGB image, its resolution if that is plausible, and warnings.
 
-    `number` is its page's in the file it came from, from 1 on.
+    `number` is that of its page in the file, from 1.
     """
 
     image: Image.Image
@@ -56,8 +55,8 @@ class Picture:
     number: int = 1
 
 
-def check(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> None:
-    """Refuse from its header alone what is no image or too large a one, before any pixel is decoded.
+def check_header(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> None:
+    """Refuse a file whose header is no image's, or that of too large a one, before any pixel is decoded.
 
     Raises:
         Problem: with a 4xx status.
@@ -80,7 +79,7 @@ def load(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> Picture:
 
 
 def opened(stream: IO[bytes], limits: Limits) -> Image.Image:
-    """Return an image of which the header alone is read; to be called, as `decoded`, within `faults`."""
+    """Return an image whose header is read, but no pixel; call this, and `decoded`, within `faults`."""
     stream.seek(0)
     image = Image.open(stream, formats=FORMATS)
     refuse_too_large(image.size, limits)
@@ -93,13 +92,13 @@ def decoded(image: Image.Image) -> Picture:
     pixels = _upright(_rgb(image), _orientation(image))
     if pixels is image and _is_animated(image):
         pixels = image.copy()  # the next frame would be decoded into the same memory
-    # Leftovers of the file have no business in the engine: pytesseract would encode the pixels as a JPEG once more.
+    # The engine gets no metadata of the file: pytesseract would encode the pixels as a JPEG once more.
     pixels.info, pixels.format = {}, None
     return Picture(pixels, dpi, (doubt,) if doubt else ())
 
 
 def refuse_too_large(size: tuple[int, int], limits: Limits) -> None:
-    """Raise a problem that names the limit which an image of this size is beyond."""
+    """Raise a problem that names the limit, if an image of this size exceeds one."""
     width, height = size
     if width * height > limits.megapixels * 1e6:
         found = f"It has {width} x {height} pixels, {width * height / 1e6:.1f} megapixels"
@@ -110,10 +109,10 @@ def refuse_too_large(size: tuple[int, int], limits: Limits) -> None:
 
 @contextmanager
 def faults(stream: IO[bytes], limits: Limits) -> Iterator[None]:
-    """Turn whatever Pillow raises into a problem of the input, and keep silent what it warns of.
+    """Turn whatever Pillow raises into a problem of the input, and silence its warnings.
 
-    Damaged metadata does not hinder reading, and a hostile file could fill the log with it. The filters of warnings are
-    the whole process's, so images are decoded in one thread at a time.
+    Damaged metadata does no harm, and a hostile file could fill the log with it. The filters of warnings belong to the
+    whole process, so images are decoded in one thread at a time.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -126,14 +125,14 @@ def faults(stream: IO[bytes], limits: Limits) -> Iterator[None]:
             raise _too_large(found, f"{limits.megapixels:g} megapixels") from error
         except UnidentifiedImageError as error:
             raise _unknown(stream) from error
-        # Decoders raise whatever they stumble over (OSError, ValueError, SyntaxError, struct.error ...), so no list of
-        # types would be complete; nothing but Pillow runs inside this block.
+        # Decoders raise exceptions of any type (OSError, ValueError, SyntaxError, struct.error ...): no list would be
+        # complete. Only Pillow runs inside this block.
         except Exception as error:
             raise _broken(error) from error
 
 
 def no_memory() -> Problem:
-    """Return the problem of an image that fits its limits, and yet not this machine."""
+    """Return the problem of an image within the limits that needs more memory than there is."""
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "too-large-for-memory",
@@ -143,7 +142,7 @@ def no_memory() -> Problem:
 
 
 def _broken(error: Exception) -> Problem:
-    # Some decoders tell it with an OSError.
+    # Some decoders raise an OSError when memory runs out.
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return no_memory()
     return Problem(
@@ -158,7 +157,7 @@ def _broken(error: Exception) -> Problem:
 def _is_animated(image: Image.Image) -> bool:
     try:
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # a second frame that is broken; the first may be sound
+    except Exception:  # its second frame is broken; the first may be sound
         return True
 
 
@@ -185,13 +184,13 @@ def _unknown(stream: IO[bytes]) -> Problem:
 
 
 def _resolution(image: Image.Image) -> tuple[int | None, str | None]:
-    """Return the file's dpi where it is plausible, else nothing, and a warning where it claims nonsense."""
+    """Return the file's dpi if it is plausible, else None, and a warning if it is nonsense."""
     claim: Any = image.info.get("dpi")
     try:
         dpi = float(claim[1])
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None, None
-    # Pillow gives 1 for a TIFF that says nothing.
+    # Pillow gives 1 for a TIFF without a resolution.
     if not math.isfinite(dpi) or dpi <= 1:
         return None, None
     if round(dpi) in PLAUSIBLE_DPI:
@@ -200,7 +199,7 @@ def _resolution(image: Image.Image) -> tuple[int | None, str | None]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of a decoded image, 1 where its EXIF cannot be read; Pillow turns TIFFs by itself."""
+    """Return the EXIF orientation of a decoded image, 1 if its EXIF is damaged; Pillow turns TIFFs by itself."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
@@ -224,10 +223,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Return a deep grey image in 8 bits.
 
-    Pillow would clip all above 255 to white. Files rarely say how many of their bits are used, so white is the top of
-    the smallest depth that holds the brightest pixel: 12-bit scans in 16-bit files come out right, too.
+    Pillow would clip all above 255 to white. Files rarely say how many of their bits are used, so white is the largest
+    value of the smallest depth that holds the brightest pixel: this is right for 12-bit scans in 16-bit files, too.
     """
-    # Pillow turns shallower images of this kind itself.
+    # Pillow inverts shallower images of this kind itself.
     white_is_zero = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
     if image.mode.startswith("I;16") and image.mode != "I;16":
         image = image.convert("I")
@@ -239,9 +238,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """Return an RGBA image on the background that keeps its ink readable: black for light ink, else white.
+    """Return an RGBA image on a background that keeps its ink readable: black for light ink, else white.
 
-    Where less than half is opaque, what is opaque is ink; where more is, the image brings its own background.
+    If less than half of it is opaque, that part is ink; otherwise the image has a background of its own.
     """
     alpha = image.getchannel("A")
     coverage = ImageStat.Stat(alpha).mean[0] / 255

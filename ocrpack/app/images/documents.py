@@ -1,7 +1,7 @@
-"""Turn the bytes of a file into pictures, a page at a time: an image, a TIFF of many pages, or a PDF.
+"""Decode a file into pictures, a page at a time: an image, a TIFF of many pages, or a PDF.
 
-PDFs are drawn by PDFium and read as pictures; text that they hold is not used. PDFium is not safe to use from several
-threads, and a hostile file may crash it: all here is meant for a process that does nothing else.
+PDFium draws the pages of PDFs; the text in them is not used. PDFium must not be called from several threads, and a
+hostile file may crash it: this module is for a process that does nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Pages = tuple[range, ...]
-"""Pages of a document, counted from 1, in the order in which they are to be read; a range may go past the end."""
+"""Ranges of pages, counted from 1, in the order to read them; a range may exceed the document."""
 
 TO_THE_END = 2**31
 MAX_CHOICE = 1000  # letters
@@ -35,12 +35,12 @@ JPEG_QUALITY = 85
 POINTS = 72  # an inch
 PDF_DPI = 300
 PDF_SIDE = 1000
-"""Pixels that the longer side of a drawn page has at least, whatever size it claims."""
+"""The longer side of a drawn page has so many pixels at least, whatever size it claims."""
 MAX_OBJECTS = 20_000  # of a page, to be looked at in search of scans
 
 
 def parse_pages(text: str) -> Pages:
-    """Return the pages that `1-3,5` or `2-` names.
+    """Return the pages that a text such as `1-3,5` or `2-` names.
 
     Raises:
         Problem: 400, it names none.
@@ -58,10 +58,10 @@ def parse_pages(text: str) -> Pages:
 
 
 def selected(chosen: Pages | None, count: int, limits: Limits) -> Sequence[int]:
-    """Return the numbers of the pages to read, each once, of a file that has `count`.
+    """Return the numbers of the chosen pages, each once, of a file that has `count`.
 
     Raises:
-        Problem: 422, a page is chosen that is not there; 413, there are more than `limits.pages`.
+        Problem: 422, the file lacks a chosen page; 413, there are more than `limits.pages`.
     """
     spans = chosen or (range(1, count + 1),)
     beyond = max(span.start if span.stop > TO_THE_END else span.stop - 1 for span in spans)
@@ -85,13 +85,13 @@ def selected(chosen: Pages | None, count: int, limits: Limits) -> Sequence[int]:
 
 
 def pages(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS, chosen: Pages | None = None) -> Iterator[Picture]:
-    """Yield the pages of a file that are `chosen` (none named: all), each as a picture, upright.
+    """Yield the `chosen` pages of a file (None: all), each as an upright picture.
 
-    One page at a time is decoded; the caller drops it before asking for the next. Of animations the first frame is
-    read, with a warning.
+    One page at a time is decoded; the caller drops it before it takes the next. An animation is one page: its first
+    frame, with a warning.
 
     Raises:
-        Problem: with a 4xx status; one of a single page of many names it.
+        Problem: with a 4xx status; it names the page if there are many.
     """
     with _opened(stream, limits) as document:
         for number in selected(chosen, document.count, limits):
@@ -104,7 +104,7 @@ def pages(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS, chosen: Pages | No
 def page(
     stream: IO[bytes], limits: Limits, chosen: Pages | None = None, number: int | None = None
 ) -> tuple[list[int], Picture]:
-    """Return the numbers of the chosen pages, and one of these pages: the first, or that of a number.
+    """Return the numbers of the chosen pages, and one page: `number`, or the first of them.
 
     Raises:
         Problem: with a 4xx status.
@@ -135,7 +135,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 class _Document(Protocol):
-    """What a file of any kind is to this module; numbers of pages start at 1."""
+    """A file of any kind; page numbers start at 1."""
 
     count: int
 
@@ -162,13 +162,13 @@ def _opened(stream: IO[bytes], limits: Limits) -> Iterator[_Document]:
 
 
 def _is_pdf(stream: IO[bytes]) -> bool:
-    """Tell whether a file is a PDF, before whose header others may have put up to a kilobyte of their own."""
+    """Tell whether a file is a PDF; its header may stand anywhere in the first kilobyte."""
     stream.seek(0)
     place = stream.read(1024).find(b"%PDF-")
     if place <= 0:
         return place == 0
     try:
-        decode.check(stream)  # an image that says %PDF- somewhere is still an image
+        decode.check_header(stream)  # an image that says %PDF- somewhere is still an image
     except Problem:
         return True
     return False
@@ -176,7 +176,7 @@ def _is_pdf(stream: IO[bytes]) -> bool:
 
 @contextmanager
 def _naming(number: int, count: int) -> Iterator[None]:
-    """Say in any problem which of many pages it is about."""
+    """Add to any problem which of many pages it is about."""
     try:
         yield
     except Problem as problem:
@@ -187,7 +187,7 @@ def _naming(number: int, count: int) -> Iterator[None]:
 
 
 class _Single:
-    """An image: one page, whatever frames it has."""
+    """Read an image as one page, whatever frames it has."""
 
     count = 1
 
@@ -202,7 +202,7 @@ class _Single:
 
 
 class _Tiff:
-    """A TIFF: each full-size image in it is a page, with a size, a resolution and an orientation of its own."""
+    """Read each full-size image of a TIFF as a page with its own size, resolution and orientation."""
 
     def __init__(self, image: Image.Image, stream: IO[bytes], limits: Limits) -> None:
         self._image, self._stream, self._limits = image, stream, limits
@@ -231,7 +231,7 @@ class _Tiff:
             raise
 
     def _full_size(self) -> list[int]:
-        """Return the frames that are no thumbnails or masks, of which TIFF 6.0 (NewSubfileType) says so."""
+        """Return the frames that NewSubfileType (TIFF 6.0) does not call thumbnails or masks, else all."""
         frames, full = 0, []
         while frames < MAX_FRAMES:
             try:
@@ -245,10 +245,10 @@ class _Tiff:
 
 
 class _Pdf:
-    """A PDF: its pages are drawn as a reader shows them, annotations and filled forms included.
+    """Draw the pages of a PDF as a viewer shows them, with annotations and filled forms.
 
-    PDFium takes a page's unit for 1/72 inch whatever UserUnit says, so such a page is drawn at another resolution than
-    is told; `PDF_SIDE` keeps it readable.
+    PDFium ignores UserUnit and takes a page's unit for 1/72 inch, so the resolution of a page with another unit is not
+    the one that is reported; `PDF_SIDE` keeps it readable.
     """
 
     def __init__(self, stream: IO[bytes], limits: Limits) -> None:
@@ -264,7 +264,7 @@ class _Pdf:
             codes = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
             encrypted = error.err_code in codes
             raise (_encrypted() if encrypted else _broken("it is damaged or cut short")) from error
-        # A build with V8 would run the scripts of forms; the usual one has no V8.
+        # A build of PDFium with V8 would run the scripts of forms; the usual one has no V8.
         if "V8" not in pypdfium2.version.PDFIUM_INFO.flags:
             with suppress(pypdfium2.PdfiumError):
                 self._document.init_forms()
@@ -291,19 +291,19 @@ class _Pdf:
             raise _broken("the page has no size")
         wanted = self._scanned_dpi(page) or max(PDF_DPI, PDF_SIDE * POINTS / max(width, height))
         roomy = math.sqrt(self._limits.megapixels * 1e6 / (width * height))
-        most = 0.999 * POINTS * min(roomy, MAX_SIDE / max(width, height))  # sides are rounded up
+        most = 0.999 * POINTS * min(roomy, MAX_SIDE / max(width, height))  # PDFium rounds sides up
         dpi = min(wanted, most)
         notes = (f"the page is large and was read at {dpi:.0f} dpi instead of {wanted:.0f}",) if dpi < wanted else ()
-        # PDFium rounds sides up; a hair less keeps whole numbers what they are.
+        # Without the small reduction PDFium would round whole numbers of pixels up, too.
         with closing(page.render(scale=dpi / POINTS * (1 - 1e-6), rev_byteorder=True)) as bitmap:
             image = bitmap.to_pil()
         return Picture(image, round(dpi) if round(dpi) in PLAUSIBLE_DPI else None, notes)
 
     def _scanned_dpi(self, page: Any) -> float | None:
-        """Return the resolution of a page that is nothing but scanned, its invisible text aside, else nothing.
+        """Return the resolution of a page that consists of scanned images and invisible text, None for another page.
 
-        So a scan is read pixel by pixel. It may be cut into strips, or lie in layers of several resolutions, of which
-        the finest that covers a good part counts.
+        So a scan is drawn pixel by pixel. It may be cut into strips, or have layers of several resolutions: the finest
+        one counts that covers more than half as much as the largest.
         """
         raw = self._library.raw
         found: list[tuple[float, float]] = []  # area and dpi
@@ -311,7 +311,7 @@ class _Pdf:
             if item.type == raw.FPDF_PAGEOBJ_IMAGE and item.level == 0:
                 a, b, c, d, _, _ = item.get_matrix().get()
                 across, along = math.hypot(a, b), math.hypot(c, d)
-                with suppress(self._library.PdfiumError, ZeroDivisionError):  # an image that shows nothing
+                with suppress(self._library.PdfiumError, ZeroDivisionError):  # the image has no size
                     columns, rows = item.get_px_size()
                     found.append((across * along, POINTS * max(columns / across, rows / along)))
             elif item.type == raw.FPDF_PAGEOBJ_TEXT:

@@ -35,7 +35,7 @@ SCHEMAVERSION="4.4">
 def render(answer: Answer, _: Sequence[bytes] = ()) -> bytes:
     """Return one document with a `Page` for each page and a `TextBlock` for each paragraph.
 
-    ALTO has room for the name of one image file, so it is there when all pages are of one.
+    ALTO holds the name of one image file, so it is written if all pages are from one.
     """
     model = answer["model"]
     names = {page.get("source") for page in answer["pages"]}
@@ -78,14 +78,14 @@ def _string(word: Word) -> str:
 
 
 def _space(before: Word, after: Word) -> str:
-    """Return the gap between two words, with its place where it lies between them from left to right."""
+    """Return the space between two words, with its box if it lies between them from left to right."""
     left, top, right = before.bbox[2], before.bbox[1], after.bbox[0]
     place = f' HPOS="{left}" VPOS="{top}" WIDTH="{right - left}"' if right >= left and not before.quarter_turns else ""
     return f"      <SP{place}/>\n"
 
 
 def _shape(item: Word) -> str:
-    """Return the corners where they say more than the box: of what is turned."""
+    """Return the corners if they differ from the box's."""
     left, top, right, bottom = item.bbox
     if item.polygon == ((left, top), (right, top), (right, bottom), (left, bottom)):
         return ""

@@ -1,9 +1,9 @@
 """A font for text that is found and copied but never seen: one glyph for all characters.
 
-Tesseract's searchable PDFs brought the idea. A composite font (PDF 32000-1, 9.7) has codes of two bytes; here all of
-them show the same glyph, and the ToUnicode map says for which character each stands, beyond the Basic Multilingual
-Plane, too. The glyph is a box as large as a character's place, not a blank: PDFium, which Chrome shows PDFs with,
-asks the glyph where a character stands, and loses turned text without it.
+Tesseract's searchable PDFs had the idea. A composite font (PDF 32000-1, 9.7) has codes of two bytes; here all of them
+show the same glyph, and the ToUnicode map tells which character each means, beyond the Basic Multilingual Plane, too.
+The glyph is a box as large as a character, not blank: PDFium, with which Chrome shows PDFs, takes the place of a
+character from its glyph, and would lose turned text.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 
 WIDTH = 500
-"""How far each character advances, in thousandths of the font's size; its height is the whole size."""
+"""The width of each character in thousandths of the font's size; its height is 1000."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MAX_CODES = 0xFFFF
 
@@ -32,10 +32,10 @@ end
 
 
 class Codes:
-    """Give each character its code, from 1 on, in the order in which they come."""
+    """Give characters codes, from 1, in the order in which they come."""
 
     def __init__(self) -> None:
-        """Start with U+FFFD alone, whose code all characters get once there are no others."""
+        """Start with U+FFFD, whose code all characters get when no other is left."""
         self._codes = {REPLACEMENT: 1}
 
     def __len__(self) -> int:
@@ -49,19 +49,19 @@ class Codes:
         return "<{}>".format("".join(f"{self._codes.get(character, 1):04X}" for character in text))
 
     def to_unicode(self) -> bytes:
-        """Return the ToUnicode map (Adobe Technical Note 5411); a block in it has room for 100 characters."""
+        """Return the ToUnicode map (Adobe Technical Note 5411), in blocks of at most 100 characters."""
         pairs = [f"<{code:04X}> <{character.encode('utf-16-be').hex()}>\n" for character, code in self._codes.items()]
         blocks = [pairs[start : start + 100] for start in range(0, len(pairs), 100)]
         texts = (f"{len(block)} beginbfchar\n{''.join(block)}endbfchar\n" for block in blocks)
         return _CMAP.format(blocks="".join(texts)).encode()
 
     def to_glyphs(self) -> bytes:
-        """Return the CIDToGIDMap: the first glyph of a font means "there is none", so all codes show the second."""
+        """Return the CIDToGIDMap: all codes show glyph 1, since glyph 0 means that a character is missing."""
         return b"\0\0" + b"\0\1" * len(self)
 
 
 def true_type() -> bytes:
-    """Return the font file, with the tables that PDF 32000-1, 9.9, asks for; the same bytes every time."""
+    """Return the font file with the tables that PDF 32000-1, 9.9, demands; its bytes are always the same."""
     corners = ((0, 0, WIDTH, 0), (0, 1000, 0, -1000))  # x and y, each relative to the one before
     box = struct.pack(">5h2H4B8h", 1, 0, 0, WIDTH, 1000, 3, 0, 1, 1, 1, 1, *corners[0], *corners[1])
     tables = {

@@ -74,11 +74,11 @@ def _bbox(box: Box) -> str:
 
 
 def _direction(line: Line) -> str:
-    """Return quarter turns as `textangle`, counted counter-clockwise, and the skew of upright text as a baseline."""
+    """Return quarter turns as `textangle`, counted counter-clockwise, and the skew of upright text as `baseline`."""
     if line.quarter_turns:
         return f"textangle {360 - 90 * line.quarter_turns}"
     slope = round(math.tan(math.radians(line.angle)), 3)
-    # The baseline starts at the left, as far above the box's bottom (that is, negative) as the text's corner is.
+    # The baseline starts at the left, as far above the box's bottom as the text's corner is: a negative offset.
     offset = round(line.polygon[3][1] - line.bbox[3]) if slope else 0
     return f"baseline {slope:g} {offset}"
 

@@ -1,7 +1,7 @@
-"""What the formats write of an answer: pages, paragraphs, lines and words, with text and boxes safe to write.
+"""Turn an answer into pages, paragraphs, lines and words whose text and boxes every format can write.
 
-Engines may hand over control characters, lone surrogates, boxes without width and corners beside the page. Here they
-are mended once, so that no format has to.
+Engines may return control characters, lone surrogates, boxes without width and corners outside the page. They are
+repaired here, once for all formats.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Box = tuple[int, int, int, int]
 Point = tuple[float, float]
 
 _BREAKS = re.compile(r"[\t-\r\x1c-\x1f\x85\u2028\u2029]+")
-# What XML 1.0 does not allow, and the other controls, which no reader shows.
+# Characters that XML 1.0 forbids, and the other controls, which nothing displays.
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
@@ -30,8 +30,8 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 class Word:
     """Hold text on one line, its box in the page's pixels, and its corners clockwise from the reader's top left.
 
-    `angle` is how far it is turned clockwise, in degrees from 0 up to 360; `spaced` is whether a space stands between
-    it and the next word of its line, as it does not in Chinese.
+    `angle` is by how many degrees it is turned clockwise, from 0 up to 360; `spaced` is whether a space follows it on
+    its line: in Chinese, none does.
     """
 
     text: str
@@ -43,31 +43,31 @@ class Word:
 
     @property
     def quarter_turns(self) -> int:
-        """How many quarter turns clockwise come closest to `angle`."""
+        """The number of quarter turns clockwise that is closest to `angle`."""
         return round(self.angle / 90) % 4
 
     @property
     def right_to_left(self) -> bool:
-        """Whether the first letter that has a direction is of a script written from right to left."""
+        """Whether its first letter with a direction belongs to a script written from right to left."""
         kinds = (unicodedata.bidirectional(letter) for letter in self.text)
         return next((kind != "L" for kind in kinds if kind in {"L", "R", "AL"}), False)
 
 
 @dataclass(frozen=True)
 class Line(Word):
-    """Hold a line of text and its words in reading order; an engine may find lines and no words."""
+    """Hold a line and its words in reading order; some engines find lines without words."""
 
     words: tuple[Word, ...] = ()
 
     @property
     def parts(self) -> tuple[Word, ...]:
-        """The words, or the line itself where there are none."""
+        """The words, or the line itself if it has none."""
         return self.words or (self,)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Hold a page's paragraphs, none of them empty; `number` counts over all inputs, `source_page` within one."""
+    """Hold a page's paragraphs, none empty; `number` counts over all documents, `source_page` within one."""
 
     number: int
     source: str | None
@@ -98,23 +98,23 @@ def pages(answer: Answer) -> Iterator[Page]:
 
 
 def around(items: Iterable[Word]) -> Box:
-    """Return the box that holds all of `items`, of which there is one at least."""
+    """Return the box around all of `items`, which must not be empty."""
     lefts, tops, rights, bottoms = zip(*(item.bbox for item in items), strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 
 
 def plain(text: str) -> str:
-    """Return `text` as `whole` does, without control characters but line breaks and tabs."""
+    """Return `text` without lone surrogates and control characters other than line breaks and tabs."""
     return _INVISIBLE.sub("", whole(text))
 
 
 def one_line(text: str) -> str:
-    """Return `text` as `plain` does, on one line: breaks and tabs become spaces."""
+    """Return `text` as `plain` does, with spaces for line breaks and tabs."""
     return plain(_BREAKS.sub(" ", text)).strip()
 
 
 def _paragraphs(page: Mapping[str, Any]) -> Iterator[tuple[Line, ...]]:
-    """Yield the lines of each paragraph; the page's text tells them apart by empty lines."""
+    """Yield the lines of each paragraph; empty lines in the page's text separate them."""
     sizes = [paragraph.count("\n") + 1 for paragraph in page["text"].split("\n\n")]
     if sum(sizes) != len(page["lines"]):
         sizes = [len(page["lines"])]
@@ -157,7 +157,7 @@ def _inside(point: Sequence[float], page: Mapping[str, Any]) -> Point:
 
 
 def _angle(polygon: Sequence[Point], otherwise: float) -> float:
-    """Return the direction of the top and bottom edges in degrees clockwise, `otherwise` where they have no length."""
+    """Return the direction of the top and bottom edges in degrees clockwise, `otherwise` if they have no length."""
     (x1, y1), (x2, y2), (x3, y3), (x4, y4) = polygon
     right, down = x2 - x1 + x3 - x4, y2 - y1 + y3 - y4
     return math.degrees(math.atan2(down, right)) % 360 if right or down else otherwise % 360

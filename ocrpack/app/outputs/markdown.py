@@ -1,4 +1,4 @@
-"""Text as Markdown, and as paragraphs."""
+"""Write a page as Markdown, and split it into paragraphs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 _BLOCKS = re.compile(r"^(?=#{1,6}(?:\s|$)|>|`{3}|~{3}|[-+=*_|:](?:[-+=*_|:\s]*$))", re.MULTILINE)
-"""Where a line would begin a heading, a quotation or a fence, or consists of what draws rules and tables."""
+"""The start of a line that Markdown would take for a heading, a quotation, a fence, a rule or a table's rule."""
 
 _INLINE = re.compile(r"<(?=[a-z/!?])|(?<=\])\(", re.IGNORECASE)
-"""What would begin HTML, or the address of a link or an image."""
+"""What Markdown would take for the start of HTML, or of the address of a link or an image."""
 
 
 def markdown(text: str) -> str:
     """Return a page's text as Markdown that shows the same text.
 
-    Line breaks and empty lines, which set off paragraphs, stay as they are. Escaped is only what would make something
-    else of the lines that follow (headings, fences, quotations, rules, tables), HTML, and links: text from an image
-    neither gives orders to a page that shows it nor makes it fetch anything.
+    Line breaks and empty lines stay as they are. Only the starts of blocks (headings, fences, quotations, rules,
+    tables), HTML and links are escaped: so text from an image can neither change a page that shows it nor make it
+    fetch anything.
     """
     lines = (line.strip() for line in text.splitlines())
     return _INLINE.sub(r"\\\g<0>", _BLOCKS.sub(r"\\", "\n".join(lines)))

@@ -1,6 +1,6 @@
-"""Write an answer as a searchable PDF 1.7: each page's image, with its text, invisible, where it was read.
+"""Write an answer as a searchable PDF 1.7: each page is its image, with the text invisibly where it was read.
 
-The images go in as they are. Fonts are embedded, and nothing depends on the time or on chance: the same answer and
+The JPEGs are embedded unchanged, and so is the font. Nothing depends on the time or on chance: the same answer and
 images give the same bytes.
 """
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .layout import Answer, Page, Word
 
 DPI = 96
-"""The resolution of images that do not tell theirs."""
+"""The resolution of images whose own is unknown."""
 POINTS = 72  # an inch
 MIN_SIDE, MAX_SIDE = 3, 14_400  # in points; Acrobat's limits (PDF 32000-1, annex C)
 
 
 def render(answer: Answer, images: Sequence[bytes]) -> bytes:
-    """Return a PDF with a page for each page of `answer`, as large as its pixels are at its resolution.
+    """Return a PDF with a page for each page of `answer`, whose size follows from its pixels and resolution.
 
     Args:
         answer: The API's answer.
@@ -56,7 +56,7 @@ def render(answer: Answer, images: Sequence[bytes]) -> bytes:
 
 
 class _File:
-    """Collect a file's objects."""
+    """Collect the objects of a PDF file."""
 
     def __init__(self) -> None:
         self._parts = [b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"]
@@ -64,7 +64,7 @@ class _File:
         self._offsets: list[int] = []
 
     def reserve(self) -> int:
-        """Return the number of an object that is to be added later."""
+        """Return the number of an object that is added later."""
         self._offsets.append(0)
         return len(self._offsets)
 
@@ -78,11 +78,11 @@ class _File:
         return self._add([head, data, b"\nendstream\n"], self.reserve())
 
     def packed(self, data: bytes, dictionary: str = "") -> int:
-        """Add a stream, compressed, and return its number."""
+        """Compress data, add it as a stream, and return its number."""
         return self.stream(f"{dictionary} /Filter /FlateDecode", zlib.compress(data))
 
     def close(self, catalog: int, info: int) -> bytes:
-        """Return the whole file."""
+        """Return the file with its cross-reference table and trailer."""
         count = len(self._offsets) + 1
         rows = "".join(f"{offset:010} 00000 n \n" for offset in self._offsets)
         digest = hashlib.sha256()
@@ -122,7 +122,7 @@ def _font(file: _File, number: int, codes: Codes) -> None:
 
 
 def _content(page: Page, codes: Codes) -> bytes:
-    """Return what draws a page: the image, then the text in rendering mode 3, which shows nothing."""
+    """Return the content stream of a page: the image, then the text in rendering mode 3, which is invisible."""
     scale = _scale(page)
     parts = [
         f"{_numbers(scale, 0, 0, scale, 0, 0)} cm",
@@ -135,10 +135,10 @@ def _content(page: Page, codes: Codes) -> bytes:
 
 
 def _word(word: Word, page: Page, codes: Codes) -> str:
-    """Return what places a word, as high as its box and as long, and after it a space where there is one.
+    """Return the operators that place a word as high and as long as its box, and a space after it if there is one.
 
-    Words written from right to left start at their right and are mirrored, as Tesseract has it: so their letters stand
-    where they are seen, and come in the order in which they are read.
+    Words written from right to left start at their right end and are mirrored, as in Tesseract's PDFs: so their letters
+    are where they are seen, and come in the order in which they are read.
     """
     _, _, right, left = word.polygon
     height = max(math.dist(left, word.polygon[0]), 1)
@@ -151,7 +151,7 @@ def _word(word: Word, page: Page, codes: Codes) -> str:
 
 
 def _scale(page: Page) -> float:
-    """Return a pixel's side in points, such that the page's sides are what readers of PDF take."""
+    """Return a pixel's side in points, such that the page's sides are within Acrobat's limits."""
     short, long = sorted((page.width, page.height))
     return min(max(POINTS / (page.dpi or DPI), MIN_SIDE / short), MAX_SIDE / long)
 

@@ -18,14 +18,14 @@ TSV_COLUMNS = (*_PLACES, "left", "top", "width", "height", "conf", "text")
 CSV_COLUMNS = ("file", "page", "line", "word", "text", "confidence", "x1", "y1", "x2", "y2")
 
 # A spreadsheet takes a cell that starts so for a formula (https://owasp.org/www-community/attacks/CSV_Injection). The
-# apostrophe itself is here so that taking one off any cell that starts with it gives back exactly what was read.
+# apostrophe is one of them so that removing one from every cell that starts with it restores exactly what was read.
 _FORMULA = tuple("=+-@\t\r＝＋－＠'")  # noqa: RUF001, the full-width ones count as well
 
 
 def tsv(answer: Answer, _: Sequence[bytes] = ()) -> bytes:
     """Return Tesseract's table: a row for each page, block, paragraph, line and word; unknown confidence is -1.
 
-    Numbers start at 1 within what is above them. The answer knows no blocks, so a page with text is one.
+    Numbers start at 1 within the level above. The answer has no blocks, so a page with text is one block.
     """
     rows = (row for page in pages(answer) for row in _tsv_rows(page))
     return "".join("\t".join(map(str, row)) + "\n" for row in (TSV_COLUMNS, *rows)).encode()
@@ -49,7 +49,7 @@ def _tsv_rows(page: Page) -> Iterator[tuple[object, ...]]:
 
 
 def csv(answer: Answer, _: Sequence[bytes] = ()) -> bytes:
-    """Return a row for each word, or for each line where the engine finds no words (`word` is empty there).
+    """Return a row for each word, or for each line without words, whose `word` is empty.
 
     `page` counts within `file`, `line` within the page and `word` within the line, all from 1. A cell that a
     spreadsheet would run as a formula starts with an apostrophe, and so does one that started with an apostrophe.

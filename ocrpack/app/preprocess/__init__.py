@@ -1,11 +1,11 @@
-"""Make a picture easier to read where the engine had trouble with it, and say where the words stand in the original.
+"""Read a picture, and again in a form that is easier to read if the engine had trouble with it.
 
-The engine reads the picture as it is. Where it is sure of what it read, little ink was left unread, and the text is
-level, that is the answer: a clean page costs nothing more. Otherwise the picture is turned, straightened, read at other
-sizes and in other light, and the readings vote (`ballot.py`). docs/accuracy.md tells what each step is worth.
+The engine reads the picture as it is. If its confidence is high, little ink is left unread, and the text is level, that
+is the result: a clean page costs nothing more. Otherwise the picture is turned, straightened, and read at other sizes
+and in evened light, and the readings vote (`ballot.py`). docs/accuracy.md shows what each step gains.
 
-It works for any engine. The first answer of one that is self-reliant is the answer, and so is that of one that gives no
-confidence, since nothing in it can be doubted.
+This works for any engine. A self-reliant one reads once, and so does one that gives no confidence, since nothing shows
+whether another reading would be better.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 STEPS = ("reduce", "straighten", "turn", "rescale", "level")
 
-# Text that slants by so many degrees is read again; from there on Tesseract takes its lines for columns.
+# Text that slants by so many degrees is read again: Tesseract begins to take its lines for columns.
 TILTED = 2.5
 
 # Upside-down pages come out of Tesseract with a mean confidence of about 0.35, poor but upright receipts with over 0.6.
 JUNK = 0.55
 READABLE = 0.8
 
-# What another reading adds has to be so much more text. What no view makes readable, as barcodes and pictures, would
-# only come out as junk; and an engine that reads a page as well as it can is not asked a third time.
+# Another reading has to find so many times as much text to count. Barcodes and pictures would only add junk, and a page
+# that is read as well as the engine can is not read a third time.
 WORTHWHILE = 1.06
 
-# In degrees: less slant than this hinders nobody.
+# In degrees: less slant does no harm.
 SLANTED = 0.5
 
-# What is larger is made smaller, as far as strokes keep STROKE pixels: print has 4 to 5 at 300 dpi.
+# Larger images are reduced, but strokes keep STROKE pixels: print has 4 to 5 at 300 dpi.
 HUGE_PIXELS = 16_000_000
 STROKE = 5.0
 
@@ -55,9 +55,9 @@ ENLARGED = 1.5
 class Effort:
     """Say when a page is read again, and how often.
 
-    That is where its characters have less confidence than `sure` in the mean, or more than `left_over` of its ink lies
-    outside all words, if what was read has at least the confidence `trusted`. `sizes` are those of further readings.
-    Strokes up to `fine` pixels are enlarged at once.
+    It is if the mean confidence of its characters is below `sure`, or if it is at least `trusted` and more than
+    `left_over` of the ink lies outside all words. `sizes` are the scales of further readings. If strokes have `fine`
+    pixels or less, the first reading is of an enlarged image.
     """
 
     sure: float
@@ -71,21 +71,22 @@ EFFORTS = {
     "auto": Effort(sure=0.72, left_over=0.12, trusted=0.9, sizes=(0.75,), fine=2.05),
     "best": Effort(sure=0.9, left_over=0.12, trusted=0, sizes=(1.5, 0.75), fine=0),
 }
-"""auto takes no longer than the engine alone takes on colours; best reads up to four times."""
+"""`auto` takes no longer than the engine alone takes on a colour image; `best` reads up to four times."""
 
 
 def read(
     engine: Engine,
     image: Image.Image,
+    *,
     dpi: int | None,
     languages: tuple[str, ...],
     seconds: float,
     effort: str = "auto",
     steps: Collection[str] = STEPS,
 ) -> tuple[Page, list[str]]:
-    """Return the text of an upright RGB image, in its pixels, and what is worth a warning.
+    """Return the text of an upright RGB image, in its pixels, and warnings.
 
-    `effort` is none (the engine alone) or one of EFFORTS; `steps` are those of STEPS that may be taken.
+    `effort` is "none" (the engine alone) or one of EFFORTS; `steps` are those of STEPS that may be taken.
 
     Raises:
         RefusedError: the engine cannot take this image.
@@ -112,7 +113,7 @@ def read(
 
 
 def _read_carefully(reading: _Reading, whole: Frame, first: Page, marks: measure.Ink) -> tuple[Frame, Page]:
-    """Return what several readings agree on, and the frame that it is in."""
+    """Read the page several times; return the frame that the combined reading is in, and that reading."""
     base, page, steps = whole, first, reading.steps
     readable = (certainty(first) or 0) >= JUNK
     if "straighten" in steps:
@@ -143,7 +144,7 @@ def _read_carefully(reading: _Reading, whole: Frame, first: Page, marks: measure
 
 
 def _turned(reading: _Reading, base: Frame, page: Page) -> tuple[Frame, Page]:
-    """Return the frame turned so that it reads best, and what was read there."""
+    """Return the frame turned so that most text is read, and the page that was read in it."""
     known = reading.engine.turn(base.image)
     best = base, page
     for quarters in (2, 1, 3) if known is None else (known,):
@@ -157,7 +158,7 @@ def _turned(reading: _Reading, base: Frame, page: Page) -> tuple[Frame, Page]:
 
 
 def _first_view(reading: _Reading, whole: Frame) -> Frame:
-    """Return the frame as it is, or enlarged where its strokes are too fine to be read well."""
+    """Return the frame, enlarged if its strokes are too fine to be read well."""
     width, height = whole.image.size
     room = width * height * ENLARGED**2 <= HUGE_PIXELS
     if "rescale" in reading.steps and room and 0 < measure.stroke(whole.image) <= reading.effort.fine:
@@ -174,13 +175,13 @@ def _views(reading: _Reading, base: Frame, page: Page) -> Iterator[Frame]:
 
 
 def _resized(frame: Frame, size: float) -> Frame:
-    """Return the frame at another size; what is enlarged is smoothed, so that worn strokes close."""
+    """Return the frame scaled, and smoothed if it is enlarged, so that gaps in worn strokes close."""
     view = frame.changed(lambda image: image.convert("L")).scaled(size)
     return view.changed(lambda image: image.filter(ImageFilter.GaussianBlur(1))) if size > 1 else view
 
 
 def _reduced(frame: Frame) -> Frame:
-    """Return a huge frame as small as its strokes allow; the print that most of it is in counts."""
+    """Return a huge frame reduced as far as its mean stroke width allows."""
     width, height = frame.image.size
     if width * height <= HUGE_PIXELS:
         return frame
@@ -199,7 +200,7 @@ def _paper(image: Image.Image) -> tuple[int, ...]:
 
 @dataclass
 class _Reading:
-    """Hold what all readings of one image share."""
+    """Read one image several times: hold the engine, the deadline and the effort."""
 
     engine: Engine
     languages: tuple[str, ...]
@@ -215,7 +216,7 @@ class _Reading:
         return (certainty(page) or 0) < self.effort.sure or self.missed(page, marks)
 
     def missed(self, page: Page, marks: measure.Ink) -> bool:
-        """Tell whether there seems to be text that was not read."""
+        """Tell whether much ink is left outside the words of a page that was read with confidence."""
         trusted = (certainty(page) or 0) >= self.effort.trusted
         return trusted and marks.unread(page) > self.effort.left_over
 

@@ -1,6 +1,6 @@
-"""Join what several readings of one image say: line by line the more certain one, and word by word within it.
+"""Combine several readings of one image: of each line the most certain one, and of each word in it.
 
-This is ROVER's idea (Fiscus, 1997) with places instead of an alignment: what stands at the same place competes.
+This is ROVER's idea (Fiscus, 1997) with places instead of an alignment: lines and words at the same place compete.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from ..engines.base import Box
 
-# A character read with less than this is more likely to be wrong than right.
 EVEN = 0.5
+"""A character with less confidence is more likely wrong than right."""
 
 
 def certainty(page: Page) -> float | None:
-    """Return the mean confidence of the page's characters: 0 without text, None where an engine gives none."""
+    """Return the mean confidence of the page's characters: 0 without text, None if the engine gives none."""
     known = [(part.confidence, len(part.text)) for part in _parts(page.lines) if part.confidence is not None]
     if not known:
         return None if page.lines else 0.0
@@ -30,14 +30,14 @@ def certainty(page: Page) -> float | None:
 
 
 def worth(lines: Iterable[Line]) -> float:
-    """Return how much was read, in characters: certain ones count, those more likely wrong than right take away."""
+    """Return how much was read: the sum over all characters of how far their confidence exceeds EVEN."""
     return sum(((1 if part.confidence is None else part.confidence) - EVEN) * len(part.text) for part in _parts(lines))
 
 
 def vote(pages: Sequence[Page]) -> Page:
-    """Return what the readings of one image agree on, in the order of the first.
+    """Return the combined reading of one image, in the order of the first.
 
-    A line that the first reading alone found, or lacks, stays where its characters are more likely right than wrong.
+    A line that only the first reading has, or lacks, is kept if its characters are more likely right than wrong.
     """
     found = [(reading, line) for reading, page in enumerate(pages) for line in page.lines]
     begins = [begin for page in pages for begin in _paragraph_begins(page)]
@@ -68,7 +68,7 @@ def _parts(lines: Iterable[Line]) -> list[Word]:
 
 
 def _groups(found: Sequence[tuple[int, Line]]) -> list[list[int]]:
-    """Return the indices of lines that stand at one place according to different readings."""
+    """Return the indices of lines, grouped by place; lines of one reading do not join a group by themselves."""
     leader = list(range(len(found)))
 
     def first(index: int) -> int:
@@ -91,7 +91,7 @@ def _groups(found: Sequence[tuple[int, Line]]) -> list[list[int]]:
 
 
 def _in_order(groups: Sequence[list[int]], readings: Sequence[int]) -> list[list[int]]:
-    """Return the groups in the first reading's order; what it lacks follows what it follows in its own reading."""
+    """Return the groups in the first reading's order; a line that it lacks follows its own predecessor."""
     of = {index: number for number, group in enumerate(groups) for index in group}
     after: dict[int, int] = {-1: -1}
     last = -1
@@ -110,7 +110,7 @@ def _in_order(groups: Sequence[list[int]], readings: Sequence[int]) -> list[list
 
 
 def _best_words(line: Line, rivals: Sequence[Word]) -> Line:
-    """Return a line with each word as most readings have it, weighed by their confidence."""
+    """Return a line with each word replaced by the one that the readings vote for, weighted by confidence."""
     words = []
     for word in line.words:
         weights = {word.text: (word.confidence or 0.0, word.confidence)}
@@ -134,6 +134,6 @@ def _same_word(one: Box, other: Box) -> bool:
 
 
 def _paragraph_begins(page: Page) -> list[bool]:
-    """Tell of each line whether an empty line stands before it in the page's text."""
+    """Tell of each line whether it begins a paragraph of the page's text."""
     begins = [number == 0 for block in page.text.split("\n\n") for number in range(block.count("\n") + 1)]
     return begins if len(begins) == len(page.lines) else [False] * len(page.lines)

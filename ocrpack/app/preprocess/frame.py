@@ -1,4 +1,4 @@
-"""The way from an image that was turned, rescaled or cut out back to the pixels of the one it was made from."""
+"""Turn and rescale images, and map what is read in them back to the pixels of the original."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold an image and how its pixels come from those of the original: x' = a x + b y + c, y' = d x + e y + f."""
+    """Hold an image and the affine map of its pixels to the original: x' = a x + b y + c, y' = d x + e y + f."""
 
     image: Image.Image
     to_original: tuple[float, float, float, float, float, float] = (1, 0, 0, 0, 1, 0)
     angle: float = 0.0
-    """How far text that is level here is turned clockwise in the original, in degrees."""
+    """By how many degrees clockwise text that is level here is turned in the original."""
 
     def changed(self, change: Callable[[Image.Image], Image.Image]) -> Frame:
-        """Return the frame with other pixels at the same places."""
+        """Return the frame with its pixels changed, but not moved."""
         return replace(self, image=change(self.image))
 
     def scaled(self, factor: float) -> Frame:
-        """Return the frame with its sides multiplied, to whole pixels."""
+        """Return the frame with its sides multiplied, rounded to whole pixels."""
         size = tuple(max(1, round(side * factor)) for side in self.image.size)
         image = self.image.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
         return self._from(image, (self.image.width / size[0], 0, 0, 0, self.image.height / size[1], 0), 0)
 
     def turned(self, quarters: int) -> Frame:
-        """Return the frame turned back by that many clockwise quarter turns."""
+        """Return the frame turned counter-clockwise by that many quarters."""
         width, height = self.image.size
         how = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
         steps = {1: (0, -1, width, 1, 0, 0), 2: (-1, 0, width, 0, -1, height), 3: (0, 1, 0, -1, 0, height)}
         return self._from(self.image.transpose(how[quarters]), steps[quarters], 90 * quarters) if quarters else self
 
     def straightened(self, degrees: float, paper: int | tuple[int, ...]) -> Frame:
-        """Return the frame turned back by an angle in degrees clockwise, with `paper` where there was nothing."""
+        """Return the frame turned counter-clockwise by so many degrees, its new corners filled with `paper`."""
         width, height = self.image.size
         image = self.image.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=paper)
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
@@ -58,7 +58,7 @@ class Frame:
         return Frame(image, joined, (self.angle + angle) % 360)
 
     def outward(self, page: Page, size: tuple[int, int]) -> Page:
-        """Return what was read here in pixels of the original, which has `size`; nothing lies outside it."""
+        """Return a page that was read here in pixels of the original, all places within its `size`."""
 
         def polygon(drawn: Polygon) -> Polygon:
             one, two, three, four = (self._point(*corner, size) for corner in drawn)
@@ -76,9 +76,9 @@ class Frame:
         return replace(page, angle=round((page.angle + self.angle) % 360, 1) % 360, lines=tuple(map(line, page.lines)))
 
     def inward(self, page: Page) -> Page:
-        """Return what was read in the original in pixels of this frame.
+        """Return a page that was read in the original in pixels of this frame.
 
-        The box of slanted text is higher than the text: what the slant adds is taken off.
+        The box of slanted text is higher than the text: what the slant adds is subtracted.
         """
         a, b, c, d, e, f = self.to_original
         scale = math.hypot(a, d)

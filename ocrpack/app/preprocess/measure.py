@@ -1,4 +1,4 @@
-"""Cheap measures of a picture, all on a copy of a few hundred pixels a side, and the levelling of its light."""
+"""Measure a picture cheaply, on a copy of a few hundred pixels a side, and even out its light."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STEEPEST = 12
 
 
 class Ink:
-    """Know where a picture has local contrast; empty where it has none.
+    """Find ink by its local contrast; false if there is none.
 
-    Contrast counts whichever of ink and paper is the lighter one, and whatever the light.
+    Contrast tells ink whether it is darker or lighter than the paper, and in any light.
     """
 
     def __init__(self, image: Image.Image) -> None:
@@ -37,7 +37,7 @@ class Ink:
         return self._total > 0
 
     def unread(self, page: Page) -> float:
-        """Return which share of the ink lies outside all words that were read."""
+        """Return the share of the ink that lies outside all words that were read."""
         rest = self._marks.copy()
         draw = ImageDraw.Draw(rest)
         for part in (part for line in page.lines for part in (line.words or (line,))):
@@ -46,10 +46,10 @@ class Ink:
         return rest.histogram()[255] / self._total if self else 0.0
 
     def skew(self, *, upright: bool) -> float:
-        """Return by how many degrees clockwise the text is off the nearest quarter turn, within STEEPEST either way.
+        """Return by how many degrees clockwise the text is off the nearest quarter turn, STEEPEST at most.
 
-        The rows of level text differ most from the rows beside them (Postl, 1986); if it may be not `upright`, as well
-        the columns.
+        The rows of level text differ most from the rows beside them (Postl, 1986). Unless the text is known to be
+        `upright`, the columns are tried, too.
         """
 
         def sharpness(degrees: float, *, sideways: bool = False) -> float:
@@ -69,7 +69,7 @@ class Ink:
 
 
 def height(page: Page) -> float:
-    """Return the usual height of a word in pixels, 0 where no word was read."""
+    """Return the median height of the words in pixels, 0 without words."""
     heights = [
         min(part.bbox[2] - part.bbox[0], part.bbox[3] - part.bbox[1])
         for line in page.lines
@@ -80,7 +80,7 @@ def height(page: Page) -> float:
 
 
 def stroke(image: Image.Image) -> float:
-    """Return how wide strokes usually are in pixels, measured along the middle rows; 0 where there is no ink."""
+    """Return the mean width of strokes in pixels, measured along the middle rows; 0 without ink."""
     side = min(image.height, 512)
     top = (image.height - side) // 2
     grey = image.crop((0, top, image.width, top + side)).convert("L")
@@ -95,10 +95,10 @@ def stroke(image: Image.Image) -> float:
 
 
 def level(image: Image.Image, text: float) -> Image.Image:
-    """Return a picture in grey with black ink on white paper everywhere, whatever its inks, papers and light.
+    """Return a grey picture with black ink on white paper, whatever its inks, papers and light.
 
-    Around each pixel, as far as `text` is high, the darkest and the lightest become black and white; where the mean is
-    nearer to the darkest, that is the paper, and light and dark change places.
+    In the surroundings of each pixel, about as large as `text` is high, the darkest value becomes black and the
+    lightest white; where the mean is nearer to the darkest, the paper is dark, and both are swapped.
     """
     grey = image.convert("L")
     factor = max(1, min(round(text / 8), min(grey.size) // 16))
@@ -111,8 +111,10 @@ def level(image: Image.Image, text: float) -> Image.Image:
     light = ImageChops.subtract(mean, ImageChops.add(low, high, 2), 1, 128)
     upright = ImageMath.lambda_eval(
         lambda of: of["convert"]((of["grey"] - of["low"]) * 255 / (of["high"] - of["low"] + 1), "L"),
-        grey=grey, low=low, high=high,
-    )  # fmt: skip
+        grey=grey,
+        low=low,
+        high=high,
+    )
     result = Image.composite(upright, ImageChops.invert(upright), light.point([0] * 128 + [255] * 128))
     flat = ImageChops.subtract(high, low).point([255] * FLAT + [0] * (256 - FLAT))
     result.paste(255, mask=flat)

@@ -1,1 +1,1 @@
-"""What is answered over HTTP."""
+"""Answer HTTP requests: the API, the page for people, figures, the description of the API."""

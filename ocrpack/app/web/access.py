@@ -1,4 +1,4 @@
-"""Who may ask, how often, and from which pages: bearer tokens, a rate for each of them, and CORS."""
+"""Decide who may send requests, how often, and from which web pages: bearer tokens, a rate limit, CORS."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from ..core.settings import Settings
 
 _FOR_ALL = ("index", "static", "example", "healthz", "health", "readyz", "openapi", "reference")
-"""Endpoints that need no token: they show nothing of what anybody sent."""
+"""Endpoints that need no token: they show nothing that anybody sent."""
 _UNCOUNTED = (*_FOR_ALL, "metrics", "version")
+"""Endpoints without a rate limit."""
 _SENT_HEADERS = "Authorization, Content-Type, X-Api-Key, X-Request-Id"
 _LARGEST_TABLE = 10_000
 
 
 def install(app: Flask, settings: Settings) -> None:
-    """Let only those in who have a token, where tokens are declared, and not more often than they may.
+    """Refuse requests without a token, if tokens are declared, and those beyond the rate limit; answer CORS.
 
     Raises:
         RuntimeError: a declared token has no value.
@@ -47,7 +48,7 @@ def install(app: Flask, settings: Settings) -> None:
 
     @app.after_request
     def share(response: Response) -> Response:
-        """Let the pages of the declared origins read the answer."""
+        """Let web pages of the declared origins read the response."""
         origin = request.headers.get("Origin")
         if settings.cors_origins:
             response.vary.add("Origin")
@@ -57,18 +58,16 @@ def install(app: Flask, settings: Settings) -> None:
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-                response.headers["Access-Control-Allow-Headers"] = (
-                    "Authorization, Content-Type, X-Api-Key, X-Request-Id"
-                )
+                response.headers["Access-Control-Allow-Headers"] = _SENT_HEADERS
                 response.headers["Access-Control-Max-Age"] = "600"
         return response
 
 
 def read_tokens(name: str) -> list[str]:
-    """Return the tokens that a secret holds: one, or several with white space or commas between them.
+    """Return the tokens in the environment variable `name`, separated by white space or commas.
 
     Raises:
-        RuntimeError: it holds none.
+        RuntimeError: there is none.
     """
     tokens = os.environ.get(name, "").replace(",", " ").split()
     if not tokens:
@@ -77,7 +76,7 @@ def read_tokens(name: str) -> list[str]:
 
 
 def _authorised(tokens: list[bytes]) -> int:
-    """Return the number of the token that came with the request; every one is compared, in constant time."""
+    """Return the number of the request's token; compare all in constant time, so that timing tells nothing."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if not given:  # docling-serve's clients send their key so
         scheme, given = "bearer", request.headers.get("X-Api-Key", "")
@@ -91,7 +90,7 @@ def _authorised(tokens: list[bytes]) -> int:
 
 
 class Rate:
-    """Let everybody ask so often in a minute, and all of it at once if they like (a token bucket)."""
+    """Limit the requests of each client by a token bucket: so many a minute, all of them at once if it likes."""
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
@@ -102,7 +101,7 @@ class Rate:
         """Count a request.
 
         Raises:
-            Problem: it is one too many; 429 with the time after which the next is welcome.
+            Problem: it exceeds the limit; 429 with the time after which to try again.
         """
         now = time.monotonic() if now is None else now
         with self._lock:

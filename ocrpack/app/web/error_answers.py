@@ -1,4 +1,4 @@
-"""Answer every fault with problem details as RFC 9457 describes them."""
+"""Answer every fault with problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN_WORDS = {
 
 
 def install(app: Flask, count: Callable[[str], None]) -> None:
-    """Make `app` answer all faults, its own and Flask's, with problem details, and `count` their kinds."""
+    """Make `app` answer its own faults and Flask's with problem details, and call `count` with their kinds."""
 
     @app.errorhandler(Problem)
     def _problem(problem: Problem) -> Response:

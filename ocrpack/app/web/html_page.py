@@ -1,4 +1,4 @@
-"""The page at / for people, its example image, and the headers that keep browsers safe."""
+"""Serve the page for people at /, its example image, and security headers for browsers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, Response, abort, render_template, send_file
 
+from ..outputs import FORMATS
+
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from ..core.settings import Settings
 
 HEADERS = {
-    # blob: is the image that the person picked, shown from the browser's own memory.
+    # blob: is the image that the user picked, which the page shows from the browser's memory.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -25,16 +27,16 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-# What the page offers to download: the output's name, the file's ending, and what it is called.
-DOWNLOADS = (
-    ("text", "txt", "Text"),
-    ("pdf", "pdf", "PDF"),
-    ("json", "json", "JSON"),
-    ("hocr", "hocr", "hOCR"),
-    ("alto", "xml", "ALTO"),
-    ("tsv", "tsv", "TSV"),
-    ("csv", "csv", "CSV"),
-)
+DOWNLOADS = {
+    "text": "Text",
+    "pdf": "PDF",
+    "json": "JSON",
+    "hocr": "hOCR",
+    "alto": "ALTO",
+    "tsv": "TSV",
+    "csv": "CSV",
+}
+"""The formats that the page offers, in its order, as it calls them."""
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -42,7 +44,8 @@ def install(app: Flask, settings: Settings) -> None:
 
     @app.get("/")
     def index() -> ResponseReturnValue:
-        return render_template("index.html", settings=settings, downloads=DOWNLOADS)
+        downloads = [(name, FORMATS[name].extension, shown) for name, shown in DOWNLOADS.items()]
+        return render_template("index.html", settings=settings, downloads=downloads)
 
     @app.get("/example")
     def example() -> ResponseReturnValue:

@@ -1,6 +1,6 @@
-"""Figures for Prometheus at /metrics: requests, seconds by phase, the queue, pages, confidence, errors and memory.
+"""Metrics for Prometheus at /metrics: requests, seconds by phase, the queue, pages, confidence, errors and memory.
 
-One web process counts for all engine processes, so the figures are right whatever their number.
+One web process counts for all engine processes, so no figures have to be added up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disab
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-from ..core.processors import resident_mb
+from ..core.cpu_and_memory import resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,10 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1)
 
 
 class Metrics:
-    """The figures of one app."""
+    """Hold the metrics of one app."""
 
     def __init__(self, app: Flask, settings: Settings, pool: Pool, jobs: Jobs) -> None:
-        """Count the app's requests from here on, and show the figures at /metrics."""
+        """Count the app's requests from now on, and serve the metrics at /metrics."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         self._pool = pool
@@ -44,20 +44,26 @@ class Metrics:
             "ocr_requests", "Requests, by endpoint and status.", ["endpoint", "method", "status"], registry=registry
         )
         self._request_seconds = Histogram(
-            "ocr_request_seconds", "Seconds from a request to its answer.", ["endpoint"], buckets=_SECONDS,
+            "ocr_request_seconds",
+            "Seconds from a request to its answer.",
+            ["endpoint"],
+            buckets=_SECONDS,
             registry=registry,
-        )  # fmt: skip
+        )
         self._phase_seconds = Histogram(
-            "ocr_phase_seconds", "Seconds of a reading: queue, decode, ocr, total.", ["phase"], buckets=_SECONDS,
+            "ocr_phase_seconds",
+            "Seconds of a reading: queue, decode, ocr, total.",
+            ["phase"],
+            buckets=_SECONDS,
             registry=registry,
-        )  # fmt: skip
+        )
         self._pages = Counter("ocr_pages", "Pages that were read.", registry=registry)
         self._confidence = Histogram(
             "ocr_page_confidence", "Mean confidence of a page's words, from 0 to 1.", buckets=_SHARES, registry=registry
         )
         self._errors = Counter("ocr_errors", "Problems that were answered, by kind.", ["kind"], registry=registry)
         about = {"name": settings.name, "version": settings.version, "model": settings.model.name}
-        engine = {"engine": str(pool.facts["engine"]), "model_version": settings.model.version}
+        engine = {"engine": pool.facts.engine, "model_version": settings.model.version}
         Info("ocr_bundle", "What is deployed.", registry=registry).info(about | engine)
         registry.register(self)
         app.add_url_rule("/metrics", "metrics", self._show)
@@ -79,7 +85,7 @@ class Metrics:
         self._errors.labels(kind or "other").inc()
 
     def collect(self) -> Iterator[Metric]:
-        """Give the figures that are looked up when somebody asks (the registry calls it)."""
+        """Yield the metrics that are measured when /metrics is asked for; the registry calls this."""
         pool = self._pool
         yield GaugeMetricFamily("ocr_queue_pages", "Pages that wait for an engine.", value=pool.waiting)
         yield GaugeMetricFamily("ocr_engine_processes", "Engine processes that are there.", value=len(pool.pids))

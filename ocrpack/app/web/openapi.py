@@ -1,6 +1,6 @@
-"""Describe the API: an OpenAPI 3.1 document at /openapi.json, and the same for people at /reference.
+"""Describe the API: an OpenAPI 3.1 document at /openapi.json, and a page for people at /reference.
 
-`openapi.json` in this folder is the document with {{names}} where a service's own values belong.
+`openapi.json` in this folder is the template, with {{names}} for the values of a service.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..outputs import FORMATS
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-    from ..work.service import Service
+    from ..work.reading_service import ReadingService
 
 _NAME = re.compile(r"\{\{(\w+)\}\}")
 _METHODS = ("get", "post", "delete")
 
 
-def install(app: Flask, service: Service) -> None:
+def install(app: Flask, service: ReadingService) -> None:
     """Add the routes to `app`."""
     described = describe(service)
     text = json.dumps(described, ensure_ascii=False, indent=1) + "\n"
@@ -41,7 +41,7 @@ def install(app: Flask, service: Service) -> None:
     app.template_filter("prose")(_prose)
 
 
-def describe(service: Service) -> dict[str, Any]:
+def describe(service: ReadingService) -> dict[str, Any]:
     """Return the OpenAPI document of a service."""
     template = json.loads(Path(__file__).with_name("openapi.json").read_text("utf-8"))
     described: dict[str, Any] = _filled(template, _values(service))
@@ -54,11 +54,11 @@ def describe(service: Service) -> dict[str, Any]:
     return described
 
 
-def _values(service: Service) -> dict[str, Any]:
+def _values(service: ReadingService) -> dict[str, Any]:
     settings, limits = service.settings, service.settings.limits
     languages = list(settings.model.languages)
     per_minute = limits.requests_per_minute
-    rendered = [name for name in FORMATS if name != "pdf"]
+    rendered = [name for name, form in FORMATS.items() if not form.needs_pictures]
     return {
         **{name: getattr(limits, name) for name in ("body_mb", "megapixels", "pages", "queue", "jobs")},
         **{name: f"{getattr(limits, name):g}" for name in ("page_seconds", "job_seconds", "job_days")},
@@ -69,7 +69,7 @@ def _values(service: Service) -> dict[str, Any]:
         "summary": settings.summary,
         "model_name": settings.model.name,
         "model_version": settings.model.version,
-        "engine": service.pool.facts["engine"],
+        "engine": service.pool.facts.engine,
         "language": languages[0] if languages else "",
         "languages": {"type": "array", "items": {"type": "string", "enum": languages}}
         if languages
@@ -83,14 +83,14 @@ def _values(service: Service) -> dict[str, Any]:
 
 
 def _content(names: list[str], answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what an answer holds in each of some formats."""
+    """Return the `content` of a response in each of these formats."""
     schemas = {"application/json": answer, "application/pdf": {}}
     types = [FORMATS[name].mimetype.partition(";")[0] for name in names]
     return {kind: {"schema": schemas.get(kind, {"type": "string"})} for kind in types}
 
 
 def _filled(part: Any, values: dict[str, Any]) -> Any:
-    """Return a part of the template with values for its names; a text that is a name alone becomes the value itself."""
+    """Return a part of the template with values for its names; a text that is only a name becomes the value itself."""
     if isinstance(part, dict):
         return {name: _filled(inner, values) for name, inner in part.items()}
     if isinstance(part, list):
@@ -113,14 +113,14 @@ def _operations(described: dict[str, Any]) -> list[tuple[str, str, dict[str, Any
 
 
 def _show_token(described: dict[str, Any]) -> None:
-    """Send a token in all samples that need one."""
+    """Add a token to all samples that need one."""
     for _, _, operation in _operations(described):
         for sample in operation.get("x-codeSamples", []) if operation.get("security") != [] else []:
             sample["source"] = sample["source"].replace("curl ", 'curl -H "Authorization: Bearer $TOKEN" ')
 
 
 def _forget_tokens(described: dict[str, Any]) -> None:
-    """Take out all that is about tokens."""
+    """Remove everything about tokens."""
     del described["security"], described["components"]["securitySchemes"]
     del described["components"]["responses"]["Unauthorized"]
     for _, _, operation in _operations(described):
@@ -132,7 +132,7 @@ def _forget_tokens(described: dict[str, Any]) -> None:
 
 
 def _groups(described: dict[str, Any]) -> list[tuple[dict[str, str], list[dict[str, Any]]]]:
-    """Return the tags, each with its operations, which hold their path and method and all their parameters."""
+    """Return the tags, each with its operations; these get their path, their method and all parameters."""
     shown = []
     for path, method, operation in _operations(described):
         parameters = described["paths"][path].get("parameters", []) + operation.get("parameters", [])
@@ -141,7 +141,7 @@ def _groups(described: dict[str, Any]) -> list[tuple[dict[str, str], list[dict[s
 
 
 def _follow(part: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """Return what a part refers to, or the part itself."""
+    """Return what a part's `$ref` refers to, or the part itself."""
     if "$ref" not in part:
         return part
     found = described
@@ -151,6 +151,6 @@ def _follow(part: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prose(text: str) -> Markup:
-    """Return a description as HTML: paragraphs are told by empty lines, code by backticks."""
+    """Return a description as HTML: empty lines separate paragraphs, backticks mark code."""
     shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
     return Markup("".join(f"<p>{part}</p>" for part in shown.split("\n\n")))

@@ -1,4 +1,4 @@
-"""Take in a request: its documents, each in an open file that no other process sees, and how they are to be read."""
+"""Receive the documents of a request, each in an open file without a name, and its options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
 from ..core.problem import Problem
-from ..core.shared_file import Held
+from ..core.shared_file import SharedFile
 from ..outputs import FORMATS
 from ..work.options import OPTIONS, Options
 from ..work.request_work import Upload
@@ -29,19 +29,19 @@ HOW_TO_SEND = (
     "Send an image or a PDF as the file field `image` of a multipart form, as a raw body with its content type, "
     'or as JSON: {"image_base64": "..."}.'
 )
-Fetch = Callable[[str], Held]
-"""Fetches what lies at an address into an open file."""
+Fetch = Callable[[str], SharedFile]
+"""Fetches the content of an address into an open file."""
 
 
 class FileRequest(Request):
-    """A request whose uploaded files are real files from their first byte on, so that they can be handed over.
+    """Write uploaded files to disk from their first byte on, so that engine processes can open them.
 
-    A body of known length that ends early raises `ClientDisconnected` and is never taken for all that was sent.
+    A body of known length that ends early raises `ClientDisconnected`, and is never taken for complete.
     """
 
     @cached_property
     def stream(self) -> IO[bytes]:
-        """The body; what Werkzeug gives for one of known length ends in silence where the server's does."""
+        """The body. Werkzeug's own stream ends without an error where the server's ends too early."""
         environ = self.environ | {"wsgi.input": _Input(self.environ["wsgi.input"])}
         if self.content_length is not None:
             environ.pop("wsgi.input_terminated", None)
@@ -55,13 +55,13 @@ class FileRequest(Request):
         return ExitStack()
 
     def close(self) -> None:
-        """Close all files, those of a form that was never read to its end too."""
+        """Close all files, even those of a form that was not parsed to its end."""
         self._closing.close()
         super().close()
 
 
 class _Input:
-    """A server's input stream, whose own errors (gunicorn's, of wrong chunks) mean that the request is cut off."""
+    """Wrap a server's input stream: its own errors, such as gunicorn's for wrong chunks, mean a cut-off request."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -74,13 +74,13 @@ class _Input:
 
 
 def options(languages: tuple[str, ...]) -> Options:
-    """Return how the current request's documents are to be read, by a model of these languages.
+    """Return the options of the current request, for a model of these languages.
 
     Raises:
-        Problem: an option has no meaning (422).
+        Problem: an option is invalid (422).
     """
     given: dict[str, Any] = dict(request.args)
-    parsed(given, languages)  # what the body says counts, and yet no option without a meaning passes in silence
+    parsed(given, languages)  # the body overrides the query, whose options have to be valid all the same
     if request.mimetype == "multipart/form-data":
         given |= dict(request.form)
     elif request.is_json:
@@ -89,10 +89,10 @@ def options(languages: tuple[str, ...]) -> Options:
 
 
 def parsed(given: Mapping[str, Any], languages: tuple[str, ...]) -> Options:
-    """Return the options that names and values mean; other names are left alone.
+    """Return the options among these names and values; ignore other names.
 
     Raises:
-        Problem: a value has no meaning (422).
+        Problem: a value is invalid (422).
     """
     given = {name: given[name] for name in OPTIONS if name in given}
     output = _one_of("output", given.get("output", "json"), FORMATS)
@@ -101,11 +101,11 @@ def parsed(given: Mapping[str, Any], languages: tuple[str, ...]) -> Options:
     if pages is not None and (not isinstance(pages, str | int) or isinstance(pages, bool)):
         raise bad_option("pages", 'Write it as "1-3,5".')
     return Options(
-        output,
-        tuple(_languages(given.get("languages"), languages)),
-        _region(given.get("region")),
-        preprocess,
-        None if pages in (None, "") else str(pages),
+        output=output,
+        languages=tuple(_languages(given.get("languages"), languages)),
+        region=_region(given.get("region")),
+        preprocess=preprocess,
+        pages=None if pages in (None, "") else str(pages),
     )
 
 
@@ -135,7 +135,7 @@ def _region(value: Any) -> tuple[int, int, int, int] | None:
 
 
 def bad_option(name: str, advice: str) -> Problem:
-    """Return the problem of an option whose value means nothing here."""
+    """Return the problem of an option with an invalid value."""
     title = "An option has no meaning here"
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", title, f"`{name}` is not understood. {advice}", option=name
@@ -143,10 +143,10 @@ def bad_option(name: str, advice: str) -> Problem:
 
 
 def uploads(fetch: Fetch | None) -> list[Upload]:
-    """Return the documents of the current request, in their order; `fetch` is None where addresses are not followed.
+    """Return the documents of the current request, in their order; `fetch` is None if addresses are not allowed.
 
     Raises:
-        Problem: there is none, or it cannot be had.
+        Problem: there is none, or it cannot be fetched.
     """
     if request.mimetype == "multipart/form-data":
         return uploaded(*_FIELDS)
@@ -161,7 +161,7 @@ def uploaded(*names: str) -> list[Upload]:
     """Return the documents in the file fields of these names.
 
     Raises:
-        Problem: there is none, or the request is no multipart form.
+        Problem: there is none, or the request is not a multipart form.
     """
     if request.mimetype != "multipart/form-data":
         raise unsupported(f"Send a multipart form with the file field `{names[0]}`.")
@@ -172,16 +172,16 @@ def uploaded(*names: str) -> list[Upload]:
     if not files:
         there = ", ".join(filter(None, [*request.files, *request.form])) or "no field at all"
         raise no_image(f"The form has no file field named `{names[0]}` (it has: {there}).")
-    return [Upload(file.filename or None, Held.same_as(file.stream)) for file in files]
+    return [Upload(file.filename or None, SharedFile.same_as(file.stream)) for file in files]
 
 
-def body() -> Held:
+def body() -> SharedFile:
     """Return the body of the current request in an open file."""
-    return Held.copy_of(iter(lambda: request.stream.read(_CHUNK), b""))
+    return SharedFile.copy_of(iter(lambda: request.stream.read(_CHUNK), b""))
 
 
-def from_base64(text: str, name: str) -> Held:
-    """Return the document that base64 holds, as it is or as a `data:` address.
+def from_base64(text: str, name: str) -> SharedFile:
+    """Return the document in a base64 text or a `data:` address.
 
     Raises:
         Problem: it is not base64 (400).
@@ -189,16 +189,16 @@ def from_base64(text: str, name: str) -> Held:
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
-        return Held.copy_of([base64.b64decode("".join(text.split()), validate=True)])
+        return SharedFile.copy_of([base64.b64decode("".join(text.split()), validate=True)])
     except ValueError as error:
         raise no_image(f"`{name}` is not valid base64.") from error
 
 
-def from_address(address: str, name: str, fetch: Fetch | None) -> Held:
-    """Return the document that an address means: `data:` holds it, others are fetched where that is allowed.
+def from_address(address: str, name: str, fetch: Fetch | None) -> SharedFile:
+    """Return the document at an address: `data:` holds it, others are fetched if that is allowed.
 
     Raises:
-        Problem: it cannot be had.
+        Problem: it cannot be fetched.
     """
     if address.startswith("data:"):
         return from_base64(address, name)
@@ -209,7 +209,7 @@ def from_address(address: str, name: str, fetch: Fetch | None) -> Held:
 
 
 def unsupported(advice: str) -> Problem:
-    """Return the problem of a request whose content type is not one of those that its route takes."""
+    """Return the problem of a request whose content type its route does not take."""
     sent = request.mimetype or "no content type"
     title, detail = "The request holds no image", f"The request came with {sent}. {advice}"
     return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", title, detail)
@@ -221,10 +221,10 @@ def no_image(detail: str) -> Problem:
 
 
 def document() -> dict[str, Any]:
-    """Return the JSON object that the current request holds.
+    """Return the JSON object in the body of the current request.
 
     Raises:
-        Problem: it holds none (400, or 415 by its content type).
+        Problem: there is none (400), or the content type is another (415).
     """
     if not request.is_json:
         raise unsupported("Send JSON, as application/json.")

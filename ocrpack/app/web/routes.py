@@ -1,4 +1,4 @@
-"""The API: documents in, text out, at once or as a job."""
+"""The routes of the API: read documents at once or as a job, preview a page, render an answer, tell the state."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from ..work.options import Options
+    from ..work.reading_service import ReadingService
     from ..work.request_work import Reading
-    from ..work.service import Service
     from .metrics import Metrics
 
 _PREVIEW_SIDES = range(16, 4097)
 NOT_KEPT = {"Cache-Control": "no-store"}
-"""Headers of answers that hold what somebody sent."""
+"""Headers of responses that hold something of what was sent."""
 
 
-def install(app: Flask, service: Service, metrics: Metrics) -> None:
+def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     """Add the routes to `app`."""
     languages = service.settings.model.languages
 
@@ -60,7 +60,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         answer, rendered = service.jobs.result(known)
         wanted = request.args.get("output", known.options.output)
         _known(wanted)
-        if wanted != "pdf":
+        if not FORMATS[wanted].needs_pictures:
             return _rendered(wanted, render(wanted, answer))
         if rendered is None:
             detail = "The page's pictures are not kept. Ask for a job with output=pdf."
@@ -79,7 +79,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
     def render_answer() -> ResponseReturnValue:
         wanted = request.args.get("output", "json")
         _known(wanted)
-        if wanted == "pdf":
+        if FORMATS[wanted].needs_pictures:
             detail = "A PDF needs the pictures: send the document to POST /ocr?output=pdf."
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-option", "There are no pictures", detail)
         answer = request_body.document().get("answer")
@@ -108,7 +108,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
 
 
 def output(answer: dict[str, Any], reading: Reading, options: Options) -> Response:
-    """Return an answer in the format that was asked for."""
+    """Return an answer in the format that the options name."""
     return _rendered(options.output, render(options.output, answer, reading.images))
 
 
@@ -132,8 +132,8 @@ def _number(name: str, default: int, known: range) -> int:
     return int(text)
 
 
-def note(service: Service, metrics: Metrics, reading: Reading) -> None:
-    """Count what was read, for the figures and the log; its text is logged where the descriptor says so."""
+def note(service: ReadingService, metrics: Metrics, reading: Reading) -> None:
+    """Count what was read, for the metrics and the log; log its text if the descriptor says so."""
     metrics.read(reading)
     g.pages = len(reading.pages)
     if service.settings.log_text:
@@ -141,7 +141,7 @@ def note(service: Service, metrics: Metrics, reading: Reading) -> None:
 
 
 def log_requests(app: Flask) -> None:
-    """Write one line for each request that reads: what it cost, and nothing of the image or its text."""
+    """Log one line for each POST request: its cost, and nothing of the image or its text."""
 
     @app.after_request
     def log(response: Response) -> Response:

@@ -1,4 +1,4 @@
-"""How the app's parts come together, and how it is served without another server."""
+"""Put the app's parts together, and serve it without another server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 
 from ..core.settings import Settings
 from ..engine_pool import pool
-from ..work.service import Service
+from ..work.reading_service import ReadingService
 from . import access, error_answers, html_page, openapi, routes
 from .compat import docling, mistral
 from .metrics import Metrics
@@ -35,7 +35,7 @@ class _App(Flask):
 
 
 def create_app(folder: Path, engine: Engine | None = None) -> Flask:
-    """Return the WSGI app of the bundle unpacked in `folder`, with its model loaded; tests may bring an engine.
+    """Return the WSGI app of the bundle unpacked in `folder`, with its model loaded; tests may pass an engine.
 
     Raises:
         RuntimeError: the engine or its weights cannot be loaded, or a declared token has no value.
@@ -47,7 +47,7 @@ def create_app(folder: Path, engine: Engine | None = None) -> Flask:
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.logger.setLevel(logging.INFO)
-    service = Service(settings, pool.around(engine, settings.limits) if engine else pool.start(settings))
+    service = ReadingService(settings, pool.around(engine, settings.limits) if engine else pool.start(settings))
     _identify_requests(app)
     _drain_refused(app, settings.limits.body_mb << 20)
     metrics = Metrics(app, settings, service.pool, service.jobs)
@@ -84,7 +84,7 @@ def serve(app: Flask) -> None:
 
 
 def _identify_requests(app: Flask) -> None:
-    """Give every request an id: the sender's where it is harmless in a log, else a new one."""
+    """Give every request an id: the sender's if it is harmless in a log, else a new one."""
 
     @app.before_request
     def begin() -> None:
@@ -99,23 +99,23 @@ def _identify_requests(app: Flask) -> None:
 
 
 def _drain_refused(app: Flask, max_body: int) -> None:
-    """Take in what the sender of a refused image still sends, so that it sees the answer and not a reset connection.
+    """Receive the rest of a refused request, so that its sender sees the response and not a reset connection.
 
-    One request a process at a time, so that slow senders never take the threads that /healthz needs.
+    Do so for one request at a time, so that slow senders never take the threads that /healthz needs.
     """
     turn = threading.Lock()
 
     @app.after_request
     def drain(response: Response) -> Response:
         stream = request.environ["wsgi.input"]
-        # Without that mark the stream has no end of its own, and reading on would wait for ever.
+        # Without `wsgi.input_terminated` the stream has no end, and reading on would wait for ever.
         ends = request.environ.get("wsgi.input_terminated")
         if response.status_code >= HTTPStatus.BAD_REQUEST and ends and turn.acquire(blocking=False):
             try:
                 left = _DRAINED_BODIES * max_body
                 while left > 0 and (part := stream.read(2**16)):
                     left -= len(part)
-            except Exception as error:  # the sender is gone, or sends what the server cannot take in: as good
+            except Exception as error:  # the sender is gone, or the server cannot parse the rest: nobody waits
                 app.logger.debug("not drained: %s", error)
             finally:
                 turn.release()

@@ -1,1 +1,1 @@
-"""From a request to its reading: documents, pages, jobs."""
+"""Read the documents of a request page by page, at once or as a job that outlives the request."""

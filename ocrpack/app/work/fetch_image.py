@@ -1,8 +1,8 @@
-"""Fetch an image from an address, where the descriptor allows it, and never from inside the network that we are in.
+"""Fetch an image from an address that the descriptor allows, and never from inside this machine's network.
 
-An address has to match the allow-list, and so has every address that it is redirected to. The host is resolved once and
-the connection made to what was checked, so that a name which means something else a moment later (DNS rebinding)
-changes nothing. What counts as public is what the registries of RFC 6890 call globally reachable.
+The address and every one that it redirects to have to match the allow-list. The host is resolved once, its addresses
+are checked, and the connection is made to what was checked: a name that resolves to another address a moment later (DNS
+rebinding) changes nothing. Public is what the registries of RFC 6890 call globally reachable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from http import HTTPStatus
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from ..core.problem import Problem
-from ..core.shared_file import Held
+from ..core.shared_file import SharedFile
 
 _HOPS = 4
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -29,7 +29,7 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public(address: Ip) -> bool:
-    """Tell whether an address is one of the public internet, those hidden inside IPv6 forms of IPv4 included."""
+    """Tell whether an address is public, and so is any IPv4 address that an IPv6 one embeds."""
     if isinstance(address, ipaddress.IPv6Address):
         hidden = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64, RFC 6052
@@ -43,17 +43,17 @@ def is_public(address: Ip) -> bool:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Fetch from allowed places: addresses that begin with one of `allowed`, or all https ones where it has `*`."""
+    """Fetch from addresses that start with one of `allowed`; `*` allows all https ones."""
 
     allowed: Sequence[str]
     max_bytes: int
     may_connect: Callable[[Ip], bool] = is_public
 
-    def __call__(self, address: str) -> Held:
-        """Return an open file with what lies at the address.
+    def __call__(self, address: str) -> SharedFile:
+        """Return an open file with the content of an address.
 
         Raises:
-            Problem: the address is refused, does not answer, or holds too much (422, 413).
+            Problem: the address is refused or does not answer (422), or its content is too large (413).
         """
         end = time.monotonic() + _SECONDS
         for _ in range(_HOPS):
@@ -61,14 +61,14 @@ class Fetcher:
             try:
                 with self._asked(parts, end) as answer:
                     if answer.status not in _REDIRECTS:
-                        return Held.copy_of(self._content(answer, end))
+                        return SharedFile.copy_of(self._content(answer, end))
                     address = urljoin(address, answer.getheader("Location") or "")
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise _unreachable(f"{parts.hostname} gave no answer: {type(error).__name__}") from error
         raise _unreachable("The address leads from one to the next without an end.")
 
     def _checked(self, address: str) -> SplitResult:
-        """Return the parts of an address that is allowed.
+        """Return the parts of an address, if it is allowed.
 
         The allow-list is compared part by part, so that `https://images.example.org` never means
         `https://images.example.org.evil.example`.
@@ -104,7 +104,7 @@ class Fetcher:
                 yield answer
 
     def _connected(self, host: str, port: int, end: float) -> socket.socket:
-        """Return a connection to an address of the host that was looked at before."""
+        """Return a connection to an address of the host that was checked."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for *_, place in found:
             if not self.may_connect(ipaddress.ip_address(str(place[0]).partition("%")[0])):

@@ -1,4 +1,4 @@
-"""Work through the jobs: take them up, keep what was read of them, and hand them on when this generation goes."""
+"""Work through the jobs: take them up, keep their pages and results, and hand them on when this generation retires."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .request_work import LATER, Work
 
 if TYPE_CHECKING:
     from ..core.settings import Settings
-    from ..engine_pool.messages import Reply
+    from ..engine_pool.messages import PageRead
     from ..engine_pool.pool import Pool
     from .job_store import Job, Jobs
     from .options import Options
@@ -27,12 +27,12 @@ _LOG = logging.getLogger("ocrpack.app")
 _POLL_S = 0.5
 _SWEEP_S = 3600.0
 Publish = Callable[["Reading", str, "Options"], tuple[dict[str, Any], bytes | None]]
-"""Makes of a reading, an id and the options the answer, and its rendered output where it can be rendered but once."""
+"""Makes the answer of a reading, a job's id and its options; and its output if it needs the pictures, which go."""
 
 
 @dataclass
 class _Attended:
-    """A job that is read here; `begun` is a moment in seconds since the epoch."""
+    """Hold a job that this process reads; `begun` is in seconds since the epoch."""
 
     work: Work
     options: Options
@@ -41,7 +41,7 @@ class _Attended:
 
 
 class Runner:
-    """The one in this process who works through the jobs."""
+    """Work through the jobs in a thread of this process."""
 
     def __init__(self, jobs: Jobs, pool: Pool, settings: Settings, publish: Publish) -> None:
         self._jobs = jobs
@@ -55,32 +55,32 @@ class Runner:
         self._began = False
 
     def begin(self) -> None:
-        """Start to work, once, in a thread of its own."""
+        """Start the thread, unless it runs."""
         with self._lock:
             if not self._began:
                 self._began = True
                 threading.Thread(target=self._run, daemon=True, name="jobs").start()
 
     def add(self, uploads: Sequence[Upload], options: Options) -> Job:
-        """Keep a new job for whoever takes it up first."""
+        """Add a new job; the first process with room takes it up."""
         job = self._jobs.add(uploads, options)
         self.wake()
         return self._jobs.get(job)
 
     def adopt(self, work: Work, uploads: Sequence[Upload], options: Options) -> Job:
-        """Make a job of what a request began and did not end in time."""
+        """Make a running job of work that a request began and did not finish in time."""
         job = self._jobs.add(uploads, options, self._owner)
         self._attend(job, work, options)
         return self._jobs.get(job)
 
     def cancel(self, job: str) -> Job:
-        """End a job, wherever it runs: here at once, elsewhere when its owner looks next."""
+        """Cancel a job: at once if it runs here, at its owner's next look if it runs elsewhere."""
         self._jobs.cancel(job)
         self._drop(job)
         return self._jobs.get(job)
 
     def wake(self) -> None:
-        """Look at once for what there is to do."""
+        """Let the thread look for work at once."""
         self._woken.set()
 
     def _serving(self) -> bool:
@@ -102,7 +102,7 @@ class Runner:
                 _LOG.exception("jobs")
 
     def _turn(self) -> None:
-        """Look once at everything: what ended, what was taken away, what is new."""
+        """Keep the jobs that ended, drop those that others have taken, and take up new ones."""
         with self._lock:
             attended = dict(self._attended)
         serving = self._serving()
@@ -131,26 +131,26 @@ class Runner:
     def _take_up(self, job: Job) -> None:
         uploads, known = self._jobs.uploads(job.id), self._jobs.known(job.id)
         seconds = self._settings.limits.page_seconds
-        work = Work(self._pool, uploads, job.options, seconds, LATER, known)
+        work = Work(self._pool, uploads, job.options, page_seconds=seconds, priority=LATER, known=known)
         self._attend(job.id, work, job.options, job.begun)
         work.begin()
 
     def _attend(self, job: str, work: Work, options: Options, begun: float | None = None) -> None:
-        work.on_page = lambda place, reply: self._keep_page(job, work, place, reply)
+        work.on_page = lambda place, page: self._keep_page(job, work, place, page)
         work.ended = self.wake
         with self._lock:
             self._attended[job] = _Attended(work, options, begun or time.time())
         self.wake()
 
-    def _keep_page(self, job: str, work: Work, place: tuple[int, int], reply: Reply) -> None:
-        """Keep a page; where that fails, the worst that follows is that it is read again."""
+    def _keep_page(self, job: str, work: Work, place: tuple[int, int], page: PageRead) -> None:
+        """Keep a page; log it if that fails, since at worst the page is read again."""
         try:
-            self._jobs.keep_page(job, place, reply, work.progress)
+            self._jobs.keep_page(job, place, page, work.progress)
         except (OSError, sqlite3.Error) as error:
             _LOG.error("a page of job %s cannot be kept: %s", job, error)
 
     def _drop(self, job: str) -> None:
-        """Read no further in a job that is not ours, or not ours any more."""
+        """Stop reading a job that does not belong to this process any more."""
         with self._lock:
             one = self._attended.pop(job, None)
         if one:
@@ -159,7 +159,7 @@ class Runner:
         self.wake()
 
     def _keep(self, job: str, one: _Attended) -> None:
-        """Keep the result, or why there is none; where the disk is full, both are there still for the next attempt."""
+        """Keep the result or the problem of a job; if the store cannot be written, leave both for the next turn."""
         try:
             one.result = one.result or self._publish(one.work.reading(), job, one.options)
             self._jobs.finish(job, self._owner, *one.result)

@@ -1,8 +1,8 @@
-"""Keep jobs in SQLite: what is to be read, what was read of it so far, and what came of it.
+"""Keep jobs in SQLite: the documents, the pages that are read already, and the result.
 
-All processes that serve a deployment share the file, and so does the next version: a job belongs to whoever renews
-its lease, and when nobody does it is taken up again, with the pages that were read already. What was sent in is deleted
-when the job ends; results are kept for some days.
+All processes that serve a deployment share the file, and so do the versions before and after this one. A job belongs to
+the process that renews its lease; another takes it up when the lease runs out, with the pages that are read already.
+The documents are deleted when the job ends; results are kept for `job_days`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.problem import Problem
-from ..core.shared_file import Held
+from ..core.shared_file import SharedFile
+from ..engine_pool.messages import stored_page
 from .options import OPTIONS, Options
 from .request_work import Upload
 
 if TYPE_CHECKING:
     from ..core.settings import Limits
-    from ..engine_pool.messages import Reply
+    from ..engine_pool.messages import PageRead
     from .request_work import Known
 
 LEASE_S = 10.0
@@ -45,9 +46,9 @@ CREATE INDEX IF NOT EXISTS inputs_of ON inputs (job);
 _ENDED = ("done", "failed", "cancelled")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """Hold what is known of a job; moments are seconds since the epoch."""
+    """Hold a job's row in the store; moments are seconds since the epoch."""
 
     id: str
     status: str
@@ -82,10 +83,10 @@ class Jobs:
     """The jobs of one deployment."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
-        """Open the store in a folder, which is made where it is missing and is its owner's alone.
+        """Open the store in a folder; make one that others cannot enter if it is missing.
 
         Raises:
-            OSError, sqlite3.Error: it cannot be had.
+            OSError, sqlite3.Error: it cannot be opened.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = folder / "jobs.sqlite"
@@ -95,7 +96,7 @@ class Jobs:
         self._file.chmod(0o600)
 
     def add(self, uploads: Sequence[Upload], options: Options, owner: str | None = None) -> str:
-        """Keep a job and return its id; with an owner it is running already.
+        """Add a job and return its id; a job with an owner is running already.
 
         Raises:
             Problem: too many jobs wait (429).
@@ -107,14 +108,12 @@ class Jobs:
                 detail = f"{waiting} jobs wait or run already. Try again later."
                 title = "Too many jobs"
                 raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-jobs", title, detail, retry_after=60)
+            status, lease, begun = ("running", now + LEASE_S, now) if owner else ("queued", None, None)
             store.execute(
                 "INSERT INTO jobs (id, status, owner, lease, created, updated, begun, options)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job, "running" if owner else "queued", owner, now + LEASE_S if owner else None, now, now,
-                    now if owner else None, json.dumps(asdict(options)),
-                ),
-            )  # fmt: skip
+                (job, status, owner, lease, now, now, begun, json.dumps(asdict(options))),
+            )
             for number, upload in enumerate(uploads):
                 content = upload.file.content()
                 store.execute("INSERT INTO inputs VALUES (?, ?, ?, ?)", (job, number, upload.name, content))
@@ -134,7 +133,7 @@ class Jobs:
         return _job(row)
 
     def claim(self, owner: str) -> Job | None:
-        """Take the oldest job that nobody works on."""
+        """Take the oldest job that nobody works on, and return it; None if there is none."""
         now = time.time()
         with self._open() as store:
             row = store.execute(
@@ -146,7 +145,7 @@ class Jobs:
         return _job(row) if row else None
 
     def renew(self, owner: str, jobs: Iterable[str]) -> set[str]:
-        """Prolong the leases of an owner, and return which of the jobs are still its own."""
+        """Prolong an owner's leases, and return those of the jobs that are still its own."""
         with self._open() as store:
             rows = store.execute(
                 "UPDATE jobs SET lease = ? WHERE owner = ? AND status = 'running'"
@@ -156,31 +155,30 @@ class Jobs:
         return {row["id"] for row in rows}
 
     def release(self, owner: str) -> None:
-        """Let others take an owner's jobs."""
+        """Put an owner's running jobs back into the queue."""
         with self._open() as store:
             store.execute(
                 "UPDATE jobs SET status = 'queued', owner = NULL WHERE owner = ? AND status = 'running'", (owner,)
             )
 
     def uploads(self, job: str) -> list[Upload]:
-        """Return what was sent in, each in an open file of its own."""
+        """Return the documents of a job, each in an open file of its own."""
         with self._open() as store:
             rows = store.execute("SELECT name, content FROM inputs WHERE job = ? ORDER BY number", (job,)).fetchall()
-        return [Upload(row["name"], Held.copy_of([row["content"]])) for row in rows]
+        return [Upload(row["name"], SharedFile.copy_of([row["content"]])) for row in rows]
 
     def known(self, job: str) -> Known:
         """Return the pages that were read already."""
         with self._open() as store:
             rows = store.execute("SELECT * FROM pages WHERE job = ?", (job,)).fetchall()
-        return {(row["document"], row["page"]): (json.loads(row["message"]), row["image"]) for row in rows}
+        return {(row["document"], row["page"]): stored_page(json.loads(row["message"]), row["image"]) for row in rows}
 
-    def keep_page(self, job: str, place: tuple[int, int], reply: Reply, progress: tuple[int, int | None]) -> None:
-        """Keep a page that was read."""
-        message, image = reply
+    def keep_page(self, job: str, place: tuple[int, int], page: PageRead, progress: tuple[int, int | None]) -> None:
+        """Keep a page that was read, and how far the job is; do nothing if the job does not run any more."""
         with self._open() as store:
             store.execute(
                 "INSERT OR REPLACE INTO pages SELECT id, ?, ?, ?, ? FROM jobs WHERE id = ? AND status = 'running'",
-                (*place, json.dumps(message), image, job),
+                (*place, json.dumps(page.to_json()), page.image, job),
             )
             store.execute(
                 "UPDATE jobs SET done = ?, total = ?, updated = ? WHERE id = ? AND status = 'running'",
@@ -188,7 +186,7 @@ class Jobs:
             )
 
     def finish(self, job: str, owner: str, answer: dict[str, Any], rendered: bytes | None) -> None:
-        """Keep the result of a job that is the owner's."""
+        """Keep the result of a job, if it is still the owner's."""
         pages = len(answer["pages"])
         self._end(
             "UPDATE jobs SET status = 'done', answer = ?, rendered = ?, done = ?, total = ?",
@@ -198,11 +196,11 @@ class Jobs:
         )
 
     def fail(self, job: str, owner: str, problem: Problem) -> None:
-        """Keep why a job that is the owner's failed."""
+        """Keep why a job failed, if it is still the owner's."""
         self._end("UPDATE jobs SET status = 'failed', problem = ?", (json.dumps(problem.as_dict()),), job, owner)
 
     def cancel(self, job: str) -> None:
-        """End a job and delete its input and result."""
+        """End a job, and delete its documents and its result."""
         with self._open() as store:
             store.execute(
                 "UPDATE jobs SET status = 'cancelled', updated = ?, answer = NULL, rendered = NULL WHERE id = ?",
@@ -214,7 +212,7 @@ class Jobs:
         """Return a job's answer, and its rendered output where there is one.
 
         Raises:
-            Problem: there is none yet, or none any more (409), or the job's own.
+            Problem: there is none yet, or none any more (409); or the one that the job failed with.
         """
         if job.problem:
             raise Problem.from_dict(job.problem)
@@ -244,7 +242,7 @@ class Jobs:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection with a transaction that ends with the block."""
+        """Yield a connection with a transaction, which the end of the block commits."""
         with closing(sqlite3.connect(self._file, timeout=30)) as store:
             store.row_factory = sqlite3.Row
             store.execute("PRAGMA synchronous = NORMAL")
@@ -259,19 +257,19 @@ def _forget_input(store: sqlite3.Connection, job: str) -> None:
 
 
 def _job(row: sqlite3.Row) -> Job:
-    kept = json.loads(row["options"])  # by a version that knew of others, where a rollback has come between
+    kept = json.loads(row["options"])  # after a rollback it may hold options of a newer version
     options = {name: kept[name] for name in OPTIONS if name in kept}
     region = tuple(options["region"]) if options["region"] else None
     return Job(
-        row["id"],
-        row["status"],
-        Options(**(options | {"languages": tuple(options["languages"]), "region": region})),
-        row["created"],
-        row["updated"],
-        row["begun"],
-        row["done"],
-        row["total"],
-        json.loads(row["problem"]) if row["problem"] else None,
+        id=row["id"],
+        status=row["status"],
+        options=Options(**(options | {"languages": tuple(options["languages"]), "region": region})),
+        created=row["created"],
+        updated=row["updated"],
+        begun=row["begun"],
+        done=row["done"],
+        total=row["total"],
+        problem=json.loads(row["problem"]) if row["problem"] else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""How documents are to be read."""
+"""The options of a request: how its documents are to be read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Options:
-    """Say how documents are to be read; `region` is in pixels of the upright page, `pages` such as "1-3,5"."""
+    """Hold the options of a request.
+
+    `region` is left, top, right, bottom in pixels of the upright page; `pages` is a choice such as "1-3,5".
+    """
 
     output: str = "json"
     languages: tuple[str, ...] = ()
@@ -17,3 +20,4 @@ class Options:
 
 
 OPTIONS = tuple(option.name for option in fields(Options))
+"""Their names, as requests and the store of jobs have them."""

@@ -1,4 +1,4 @@
-"""How many documents may be read at once."""
+"""A limit of requests that are read while their senders wait."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 
 
 class Seats:
-    """Places for requests whose senders wait; what comes when all are taken is told when to come again."""
+    """Count the requests whose senders wait, and refuse those beyond the limit."""
 
     def __init__(self, count: int) -> None:
-        """Let `count` requests in at once."""
+        """Allow `count` requests at once."""
         self._seats = threading.BoundedSemaphore(count)
         self.usual_seconds = 1.0
+        """How long the last reading took: a seat is likely to be free after that."""
 
     @contextmanager
     def seat(self) -> Iterator[None]:
-        """Hold a request's place.
+        """Hold a seat within the block.
 
         Raises:
             Problem: all places are taken; 429 with the time after which to try again.

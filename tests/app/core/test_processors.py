@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrpack.app.core import settings
-from ocrpack.app.core.processors import processors
+from ocrpack.app.core.cpu_and_memory import processors
 from ocrpack.descriptor.model import SPARE_THREADS, Limits
 
 if TYPE_CHECKING:

@@ -175,7 +175,7 @@ def test_an_engine_that_cannot_be_loaded_ends_the_start(make_bundle: Callable[..
 def test_processes_and_threads_are_what_the_profile_says(
     make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, profile: str, processes: int, threads: int
 ) -> None:
-    monkeypatch.setattr("ocrpack.app.core.processors.processors", lambda: 2)
+    monkeypatch.setattr("ocrpack.app.core.cpu_and_memory.processors", lambda: 2)
     client = create_app(make_bundle(profile=profile)).test_client()
     ready = client.get("/readyz").json
     assert (ready["processes"], ready["threads"]) == (processes, threads)

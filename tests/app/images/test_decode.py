@@ -237,8 +237,8 @@ FAULTS = {
 @pytest.mark.parametrize("kind", FAULTS)
 def test_faults_of_the_input_are_named(kind: str) -> None:
     data, status, words = FAULTS[kind]
-    for step in (decode.check, decode.load):
-        if step is decode.check and kind.startswith("cut"):
+    for step in (decode.check_header, decode.load):
+        if step is decode.check_header and kind.startswith("cut"):
             continue
         with pytest.raises(Problem) as caught:
             step(io.BytesIO(data))
@@ -247,17 +247,17 @@ def test_faults_of_the_input_are_named(kind: str) -> None:
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    decode.check(io.BytesIO(_header(10_000, 10_000)))
-    decode.check(io.BytesIO(_header(2_000, 1_000)), decode.Limits(megapixels=2))
-    decode.check(io.BytesIO(_header(20_000, 20_000)), decode.Limits(megapixels=400))
+    decode.check_header(io.BytesIO(_header(10_000, 10_000)))
+    decode.check_header(io.BytesIO(_header(2_000, 1_000)), decode.Limits(megapixels=2))
+    decode.check_header(io.BytesIO(_header(20_000, 20_000)), decode.Limits(megapixels=400))
 
 
 def test_limits_and_sizes_are_named() -> None:
     with pytest.raises(Problem) as caught:
-        decode.check(io.BytesIO(_header(2_001, 1_000)), decode.Limits(megapixels=2))
+        decode.check_header(io.BytesIO(_header(2_001, 1_000)), decode.Limits(megapixels=2))
     assert caught.value.detail.startswith("It has 2001 x 1000 pixels, 2.0 megapixels; the limit is 2 megapixels")
     with pytest.raises(Problem) as caught:
-        decode.check(io.BytesIO(_header(60_000, 60_000)), decode.Limits(megapixels=2.5))
+        decode.check_header(io.BytesIO(_header(60_000, 60_000)), decode.Limits(megapixels=2.5))
     assert "the limit is 2.5 megapixels" in caught.value.detail
 
 

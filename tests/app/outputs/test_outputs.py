@@ -23,6 +23,7 @@ from ocrpack.app.engines import hocr as hocr_reader
 from ocrpack.app.images import documents
 from ocrpack.app.outputs import FORMATS, glyphless, render
 from ocrpack.app.outputs.layout import one_line, pages
+from ocrpack.app.web.html_page import DOWNLOADS
 from tests.app.drawings import drawing
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _words(answer: dict[str, Any]) -> list[list[str]]:
 
 
 def test_every_format_has_a_type_and_an_extension() -> None:
-    assert set(FORMATS) == {"json", "text", "tsv", "hocr", "alto", "csv", "pdf"}
+    assert set(FORMATS) == set(DOWNLOADS)
     assert len({kind.extension for kind in FORMATS.values()}) == len(FORMATS)
     assert FORMATS["hocr"].mimetype == "text/html; charset=utf-8"
 

@@ -64,7 +64,7 @@ def rate(truth: str, text: str) -> float:
 
 
 def read(engine: Engine, image: Image.Image, effort: str = "auto") -> Page:
-    found, notes = preprocess.read(engine, image.convert("RGB"), None, (), 60, effort)
+    found, notes = preprocess.read(engine, image.convert("RGB"), dpi=None, languages=(), seconds=60, effort=effort)
     assert notes == []
     return found
 
@@ -113,7 +113,10 @@ def test_words_are_found_where_they_were_drawn(engine: Engine, turn: int, slant:
 
 def test_none_is_the_engine_alone(engine: Engine) -> None:
     image = page(TEXTS[0], FACE).rotate(180).convert("RGB")
-    assert preprocess.read(engine, image, None, (), 60, "none") == (engine.read(image, None, (), 60), [])
+    assert preprocess.read(engine, image, dpi=None, languages=(), seconds=60, effort="none") == (
+        engine.read(image, None, (), 60),
+        [],
+    )
     assert rate(TEXTS[0], engine.read(image, None, (), 60).text) > 0.5
 
 
@@ -142,14 +145,14 @@ def test_an_engine_that_knows_the_turn_is_asked() -> None:
 @pytest.mark.parametrize("failure", [TimeoutError(), preprocess.RefusedError("too large")])
 def test_what_was_read_first_stays_when_more_fails(failure: Exception) -> None:
     script = Script([said("Seven quiet harbours", 0.7), failure])
-    found, notes = preprocess.read(script, drawing("RGB", "black", "white"), None, (), 60)
+    found, notes = preprocess.read(script, drawing("RGB", "black", "white"), dpi=None, languages=(), seconds=60)
     assert found == script.answers[0]
     assert notes == ["the page is hard to read, and there was no time to read it more than once"]
 
 
 def test_a_first_reading_that_fails_is_the_callers() -> None:
     with pytest.raises(TimeoutError):
-        preprocess.read(Script([TimeoutError()]), drawing("RGB", "black", "white"), None, (), 60)
+        preprocess.read(Script([TimeoutError()]), drawing("RGB", "black", "white"), dpi=None, languages=(), seconds=60)
 
 
 def test_blank_pages_are_read_once(engine: Engine) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ocrpack.app import create_app
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.core.settings import Limits
-from ocrpack.app.core.shared_file import Held
+from ocrpack.app.core.shared_file import SharedFile
 from ocrpack.app.engines.base import Page, RefusedError
 from ocrpack.app.work.job_store import Jobs
 from ocrpack.app.work.options import Options
@@ -179,7 +179,7 @@ def test_the_next_generation_goes_on_where_the_last_one_stopped(
 
 def test_a_job_whose_process_died_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = Jobs(tmp_path, Limits())
-    job = jobs.add([Upload("a", Held.copy_of([b"a"]))], Options(languages=("eng",), region=(1, 2, 3, 4)))
+    job = jobs.add([Upload("a", SharedFile.copy_of([b"a"]))], Options(languages=("eng",), region=(1, 2, 3, 4)))
     claimed = jobs.claim("first")
     assert claimed is not None
     assert (claimed.id, claimed.options.region, claimed.options.languages) == (job, (1, 2, 3, 4), ("eng",))
@@ -273,7 +273,7 @@ def test_a_result_that_cannot_be_made_fails_its_job_alone(
     def broken(*_: Any) -> None:
         raise RuntimeError("no such glyph")
 
-    monkeypatch.setattr("ocrpack.app.work.service.render", broken)
+    monkeypatch.setattr("ocrpack.app.work.reading_service.render", broken)
     client = app(lambda: said("text")).test_client()
     job = begin(client, output="pdf")
     problem = until(client, job, "failed")["problem"]
@@ -285,7 +285,7 @@ def test_a_result_that_cannot_be_made_fails_its_job_alone(
 
 def test_a_result_waits_for_space_and_is_made_once(app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch) -> None:
     rendered: list[str] = []
-    monkeypatch.setattr("ocrpack.app.work.service.render", lambda *_: rendered.append("once") or b"%PDF")
+    monkeypatch.setattr("ocrpack.app.work.reading_service.render", lambda *_: rendered.append("once") or b"%PDF")
     finish, refused = Jobs.finish, []
 
     def full(*args: Any) -> None:
@@ -344,3 +344,22 @@ def test_a_job_with_options_of_a_newer_version_is_read(tmp_path: Path) -> None:
         store.execute("UPDATE jobs SET options = json_insert(options, '$.colour', 'red')")
     store.close()
     assert jobs.get(job).options == Options(output="csv")
+
+
+@pytest.mark.parametrize("newer", [{}, {"colour": "red"}], ids=["before", "newer"])
+def test_pages_that_another_version_kept_are_not_read_again(
+    app: Callable[..., Flask], tmp_path: Path, newer: dict[str, Any]
+) -> None:
+    jobs = Jobs(tmp_path / "data", Limits())
+    uploads = [Upload(f"{number}.png", SharedFile.copy_of([IMAGE])) for number in range(2)]
+    job = jobs.add(uploads, Options())
+    page = {"width": 9, "height": 9, "unit": "pixel", "dpi": None, "angle": 0.0, "text": "kept", "lines": []}
+    kept = {"numbers": [1], "decode": 0.1, "ocr": 0.2, "warnings": [], "page": page, "grown_mb": 0.5} | newer
+    with sqlite3.connect(tmp_path / "data" / "jobs.sqlite") as store:
+        store.execute("INSERT INTO pages VALUES (?, 0, 1, ?, ?)", (job, json.dumps(kept), b""))
+    store.close()
+    reads = []
+    client = app(lambda: reads.append("once") or said("read now")).test_client()
+    until(client, job, "done")
+    assert [page["text"] for page in client.get(f"/ocr/jobs/{job}/result").json["pages"]] == ["kept", "read now"]
+    assert reads == ["once"]

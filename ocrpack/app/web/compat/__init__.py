@@ -1,1 +1,1 @@
-"""Answers in the form that clients of other services expect."""
+"""The APIs of other OCR services, so that their clients work with this one."""

@@ -1,4 +1,4 @@
-"""What the APIs of other services have in common: an answer while the client waits, and pages as Markdown."""
+"""Read while the client waits, as the APIs of all other services do."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ..routes import note
 
 if TYPE_CHECKING:
     from ...work.options import Options
+    from ...work.reading_service import ReadingService
     from ...work.request_work import Upload
-    from ...work.service import Service
     from ..metrics import Metrics
 
 
-def read(service: Service, metrics: Metrics, uploads: Sequence[Upload], options: Options) -> dict[str, Any]:
-    """Return the API's answer for some documents; the caller holds a seat.
+def read(service: ReadingService, metrics: Metrics, uploads: Sequence[Upload], options: Options) -> dict[str, Any]:
+    """Return the API's answer for these documents; the caller holds a seat.
 
     Raises:
-        Problem: a document is at fault; or reading takes too long to wait for, and goes on as a job (504).
+        Problem: a document is at fault; or reading takes too long, and goes on as a job (504).
     """
     try:
         found = service.read(uploads, options)
     except Problem as problem:
-        # The type of the request was right; that of what it holds is not.
+        # 415 is about the type of the request, which is right: that of the document is not.
         if problem.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             problem.status = HTTPStatus.UNPROCESSABLE_ENTITY
         raise

@@ -1,9 +1,9 @@
-"""What Open WebUI, LightRAG and others ask of docling-serve, answered by this service.
+"""The routes of docling-serve that Open WebUI, LightRAG and others use.
 
 Routes and shapes are those of docling-serve 1.38 (its app.py, and docling.datamodel.service.responses of docling
-2.143): documents come in as the file fields `files`, and go out as Markdown, as text, and as a DoclingDocument with a
-text item for every paragraph; several documents, or target_type=zip, as an archive. A task is a job of this service,
-and its id is the job's, followed by what the result is to hold. Options without a meaning here (models, tables,
+2.143): documents come in the file field `files`, and go out as Markdown, as text, and as a DoclingDocument with a text
+item for every paragraph; several documents, or any with target_type=zip, go out as an archive. A task is a job of this
+service; its id is the job's, followed by the formats of the result. Options without a meaning here (models, tables,
 pictures) are ignored.
 """
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from ...work.job_store import Job
-    from ...work.service import Service
+    from ...work.reading_service import ReadingService
     from ..metrics import Metrics
 
 _FIELD = "files"
 _FORMATS = {"md": ("md_content", "md"), "text": ("text_content", "txt"), "json": ("json_content", "json")}
-"""What a document can be had as: the field of the answer that holds it, and the extension of its file."""
+"""The formats of a result: the field of the answer, and the extension of the file in an archive."""
 _OTHERS = ("html_content", "doctags_content", "doclang_content")
 _IN_BODY, _ZIP = "inbody", "zip"
 _STATUSES = {"queued": "pending", "running": "started", "done": "success"}
@@ -47,10 +47,10 @@ _MOST_SECONDS = 999_999_999
 _LONGEST_WAIT_S = 30.0
 _LOOK_S = 0.2
 _NO_END = 10**9
-"""docling's usual page range ends at the largest number there is."""
+"""docling's default page range ends at the largest integer; an end beyond this means the last page."""
 
 
-def install(app: Flask, service: Service, metrics: Metrics) -> None:
+def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     """Add the routes to `app`."""
 
     @app.post("/v1/convert/file")
@@ -82,8 +82,8 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         return {"status": "ok"}
 
 
-def _options(service: Service) -> Options:
-    """Return how the documents are to be read; languages that the model does not know are docling's own names."""
+def _options(service: ReadingService) -> Options:
+    """Return the options; ignore languages that the model does not know, since docling names them in its own way."""
     known = service.settings.model.languages
     languages = [name for name in re.split(r"[,\s]+", ",".join(request.form.getlist("ocr_lang"))) if name in known]
     pages = request.form.getlist("page_range")
@@ -97,7 +97,7 @@ def _span(ends: list[str]) -> str:
 
 
 def _wanted() -> list[str]:
-    """Return the formats that the result is to hold, with `zip` at the end where it is to be an archive."""
+    """Return the formats of the result, with `zip` at the end for an archive."""
     asked = request.form.getlist("to_formats") or ["md"]
     target = request.form.get("target_type", _IN_BODY)
     if target not in (_IN_BODY, _ZIP):
@@ -107,21 +107,21 @@ def _wanted() -> list[str]:
 
 
 def _parts(task: str) -> tuple[str, list[str]]:
-    """Return the job and the formats that a task's id consists of."""
+    """Return the job and the formats in a task's id."""
     job, *wanted = task.split(".")
     return job, wanted
 
 
 def _seconds() -> float:
-    """Return how long the client wants to wait for a task to end."""
+    """Return how many seconds the client waits for a task to end."""
     text = request.args.get("wait", "0")
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) or float(text) > _MOST_SECONDS:
         raise request_body.bad_option("wait", f"It has to be a number of seconds, from 0 to {_MOST_SECONDS}.")
     return min(float(text), _LONGEST_WAIT_S)
 
 
-def _awaited(service: Service, name: str, seconds: float) -> Job:
-    """Return a job once it has ended, or as it is after some seconds; at once where no seat is free to wait on."""
+def _awaited(service: ReadingService, name: str, seconds: float) -> Job:
+    """Return a job when it ends, or after `seconds`; at once if no seat is free to wait on."""
     job = service.jobs.get(name)
     if seconds and not job.over:
         try:
@@ -149,7 +149,7 @@ def _task(task: str, job: Job) -> dict[str, Any]:
 
 
 def _result(answer: dict[str, Any], wanted: list[str]) -> Response:
-    """Return what was read as docling-serve does: one document as JSON, several or on demand an archive."""
+    """Return what was read as docling-serve does: one document as JSON, several as an archive, or one on demand."""
     documents = [list(pages) for _, pages in groupby(answer["pages"], _document_of)]
     if _ZIP in wanted or len(documents) > 1:
         return Response(_archive(documents, wanted), mimetype="application/zip", headers=NOT_KEPT)
@@ -169,7 +169,7 @@ def _result(answer: dict[str, Any], wanted: list[str]) -> Response:
 
 
 def _document_of(page: dict[str, Any]) -> tuple[str | None, int]:
-    """Return what the pages of one document have in common, and no others that follow them."""
+    """Return what the pages of one document have in common, but not with those of the next one."""
     return page["source"], page["index"] - page["source_page"]
 
 
@@ -197,12 +197,12 @@ def _contents(pages: list[dict[str, Any]], wanted: list[str]) -> dict[str, Any]:
 
 
 def _name(pages: list[dict[str, Any]]) -> str:
-    """Return what the sender calls the document, without the folders that some name along with it."""
+    """Return the document's file name, without the folders that some clients send."""
     return re.sub(r"^.*[/\\]|[\0-\x1f]", "", pages[0]["source"] or "", flags=re.DOTALL).strip(". ") or "document"
 
 
 def _docling_document(pages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return pages as docling-core's DoclingDocument, with a text item for every paragraph."""
+    """Return the pages as docling-core's DoclingDocument, with a text item for every paragraph."""
     found = [(page, *paragraph) for page in pages for paragraph in markdown.paragraphs(page)]
     return {
         "schema_name": "DoclingDocument",

@@ -1,7 +1,7 @@
-"""POST /v1/ocr as Mistral's OCR API has it, so that its clients and LiteLLM work with this service unchanged.
+"""POST /v1/ocr like Mistral's OCR API, so that its clients and LiteLLM work with this service unchanged.
 
 Shapes are those of the OCR endpoint of https://docs.mistral.ai/api as Mistral's own client (mistralai 3.7) sends and
-expects them. What this service has no notion of is accepted and ignored: pictures cut out of pages, annotations,
+expects them. What this service does not have is accepted and ignored: pictures cut out of pages, annotations,
 tables.
 """
 
@@ -23,15 +23,15 @@ from . import answers
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
-    from ...work.service import Service
+    from ...work.reading_service import ReadingService
     from ..metrics import Metrics
 
 _ADDRESSES = ("image_url", "document_url")
 _USUAL_DPI = 72
-"""Told of pages whose resolution is not known: the client's model needs a number."""
+"""The resolution of pages whose own is unknown: the client demands a number."""
 
 
-def install(app: Flask, service: Service, metrics: Metrics) -> None:
+def install(app: Flask, service: ReadingService, metrics: Metrics) -> None:
     """Add the route to `app`."""
 
     @app.post("/v1/ocr")
@@ -51,7 +51,7 @@ def install(app: Flask, service: Service, metrics: Metrics) -> None:
         }, NOT_KEPT
 
 
-def _upload(document: Any, service: Service) -> Upload:
+def _upload(document: Any, service: ReadingService) -> Upload:
     for name in _ADDRESSES:
         address = document.get(name) if isinstance(document, dict) else None
         if isinstance(address, dict):
@@ -67,7 +67,7 @@ def _upload(document: Any, service: Service) -> Upload:
 
 
 def _pages(wanted: Any) -> str | None:
-    """Return a choice of pages that counts from 0 as one that counts from 1."""
+    """Return a choice of pages that counts from 0, as Mistral does, as one that counts from 1."""
     if wanted is None or wanted == "" or wanted == []:
         return None
     if isinstance(wanted, list) and all(type(number) is int and 0 <= number < 10**8 for number in wanted):

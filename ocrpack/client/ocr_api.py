@@ -1,4 +1,4 @@
-"""Let a service read an image or a document: at once, or as a job that is followed to its end."""
+"""Speak the API of an OCR service: send an image or a document, follow the job if it becomes one, take the answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import threading
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 
 from ocrpack.client.connection import Connection, Reply, StoppedError, UnreadableError, refused
 from ocrpack.client.inputs import Source
@@ -16,35 +17,48 @@ from ocrpack.client.patience import retry_after
 
 _TEXT_KEYS = ("text", "extracted_text", "response_message")
 _FIRST_POLL_S, _SLOWEST_POLL_S, _LONGEST_POLL_S = 0.2, 2.0, 30.0
-_MEDIA = {
-    "text": ("text/plain", "application/json"),
-    "json": ("application/json",),
-    "tsv": ("text/tab-separated-values",),
-    "hocr": ("text/html", "application/xhtml+xml"),
-    "alto": ("application/xml", "text/xml"),
-    "pdf": ("application/pdf",),
-    "csv": ("text/csv",),
-}
-"""What the service may answer with for an output; every app reads to JSON, so plain text is taken from that."""
+
+
+class Output(StrEnum):
+    """Name an output, its files' extension, and the media types that a service may answer with."""
+
+    extension: str
+    media_types: tuple[str, ...]
+
+    def __new__(cls, name: str, extension: str, *media_types: str) -> Self:
+        """Make a member that is the string `name`."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.extension, member.media_types = extension, media_types
+        return member
+
+    text = "text", "txt", "text/plain", "application/json"  # the client takes the text from the JSON that every app has
+    json = "json", "json", "application/json"
+    tsv = "tsv", "tsv", "text/tab-separated-values"
+    hocr = "hocr", "hocr", "text/html", "application/xhtml+xml"
+    alto = "alto", "xml", "application/xml", "text/xml"
+    pdf = "pdf", "pdf", "application/pdf"
+    csv = "csv", "csv", "text/csv"
+
 
 OnPages = Callable[[int, int | None], None]
-"""Told how many pages of a document are read, and of how many, once that is known."""
+"""Called with how many pages of a document are read, and how many it has, None while that is not known."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the service is to read; empty means its own choice."""
+    """Hold how the service is to read; empty means the service's default."""
 
     languages: str = ""
     region: str = ""
     preprocess: str = ""
     pages: str = ""
     long: bool = False
-    """Read as a job, however short it seems."""
+    """Read as a job, even if the input is an image."""
 
     @property
     def fields(self) -> dict[str, str]:
-        """The form fields that differ from the service's own choice."""
+        """The form fields that are not left to the service."""
         named = {
             "languages": self.languages,
             "region": self.region,
@@ -56,14 +70,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was read: the output as the service made it, and the JSON where it is that."""
+    """Hold the output as the service sent it, and what it holds if it is JSON."""
 
     content: bytes = field(repr=False)
     document: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def text(self) -> str:
-        """The text, of an answer in JSON or plain text."""
+        """The text of an answer in JSON or plain text."""
         for key in _TEXT_KEYS:
             if isinstance(self.document.get(key), str):
                 return str(self.document[key])
@@ -71,13 +85,13 @@ class Answer:
 
     @property
     def pages(self) -> list[dict[str, Any]]:
-        """The pages with lines and words, where the service tells them."""
+        """The pages with their lines and words; none if the service does not send them."""
         pages = self.document.get("pages")
         return [page for page in pages if isinstance(page, dict)] if isinstance(pages, list) else []
 
 
 class Service:
-    """Reads images through a service; may be used from several threads at once."""
+    """Read images through a service; may be used from several threads at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -85,10 +99,10 @@ class Service:
         self._no_jobs = threading.Condition()
 
     def read(self, source: Source, output: str, options: Options, on_pages: OnPages = lambda *_: None) -> Answer:
-        """Return what is read in an input.
+        """Return what the service reads in an input.
 
         Raises:
-            UnreadableError: it cannot be read; the message says why.
+            UnreadableError: the input cannot be read; the message says why.
             OcrpackError: the service cannot be used at all.
             StoppedError: the connection was stopped meanwhile.
         """
@@ -103,13 +117,13 @@ class Service:
         return _answer(reply, output)
 
     def cancel(self, seconds: float) -> None:
-        """Stop all reading, and wait until the service has been told so, but no longer than `seconds`."""
+        """Stop all reading, and wait until the jobs are cancelled, but no longer than `seconds`."""
         self._connection.stopping.set()
         with self._no_jobs:
             self._no_jobs.wait_for(lambda: not self._jobs, seconds)
 
     def _begin(self, body: bytes, content_type: str, as_job: bool) -> Reply:
-        """Send an input; a service without jobs reads it at once."""
+        """Send an input as a job or not; send it again as an image if the service has no jobs."""
         if as_job:
             try:
                 return self._connection.send("POST", "/ocr/jobs", body, content_type)
@@ -119,7 +133,7 @@ class Service:
         return self._connection.send("POST", "/ocr", body, content_type)
 
     def _follow(self, reply: Reply, output: str, on_pages: OnPages) -> Reply:
-        """Wait for a job, and return its result; a job that nobody waits for any more is cancelled."""
+        """Wait for a job, and return its result; cancel it if the reading is stopped."""
         job = reply.json()
         name = job.get("id")
         if not isinstance(name, str) or not re.fullmatch(r"[\w.:-]{1,200}", name, re.ASCII):
@@ -171,13 +185,13 @@ def _form(source: Source, fields: dict[str, str]) -> tuple[bytes, str]:
 
 
 def _answer(reply: Reply, output: str) -> Answer:
-    """Return a 2xx answer as what was asked for.
+    """Return a 2xx response as an answer.
 
     Raises:
-        UnreadableError: it is something else.
+        UnreadableError: it is not of the kind that was asked for.
     """
     kind = reply.content_type.partition(";")[0].strip().lower()
-    if kind not in _MEDIA[output]:
+    if kind not in Output[output].media_types:
         text = f"the service answered with {kind or 'no content type'} where {output} was asked for"
         raise UnreadableError("bad-answer", text, "is the address that of an OCR service, which knows this output?")
     if kind != "application/json":

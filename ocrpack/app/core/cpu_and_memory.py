@@ -1,4 +1,4 @@
-"""What the machine gives: processors, less what affinity and the control group take away, and memory that is held."""
+"""The processors that this process may use, and the memory that a process holds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ROOT = Path("/sys/fs/cgroup")
 
 
 def processors(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Return the number of processors, 1 at least; a quota of one and a half counts as one.
+    """Return how many processors affinity and the control groups leave, 1 at least; a quota of 1.5 counts as 1.
 
     Quotas are read as the kernel's documents define them: `cpu.max` (cgroup v2), `cpu.cfs_quota_us` (v1).
     """
@@ -19,7 +19,7 @@ def processors(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> int
 
 
 def resident_mb(pid: int | str = "self") -> float:
-    """Return the memory that a process holds now, in MiB; 0 where it is gone, or the platform does not say."""
+    """Return the memory that a process holds now, in MiB; 0 where it is gone, or where there is no /proc."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     except (OSError, IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""All that the routes need: documents in, readings out, now or later."""
+"""What the routes call: read documents at once or as a job, preview a page, and tell the state and the version."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import logging
 import queue
 import sqlite3
 import tempfile
+from contextlib import ExitStack
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.problem import Problem
+from ..engine_pool.messages import PagePreviewed, PreviewPage
 from ..engine_pool.processes import Task
-from ..outputs import render
+from ..outputs import FORMATS, render
 from .fetch_image import Fetcher
 from .job_runner import Runner
 from .job_store import Jobs
@@ -27,18 +29,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..core.settings import Settings
-    from ..engine_pool.messages import Reply
+    from ..engine_pool.messages import PageRead
     from ..engine_pool.pool import Pool
     from .job_store import Job
     from .request_work import Upload
 
 _SPARE_AT_LEAST = 2
-"""Threads that OCR never takes, however few there are: for /healthz, and to drain bodies of refused requests."""
+"""Threads that no reading occupies: for /healthz, and to drain the bodies of refused requests."""
 _LOG = logging.getLogger("ocrpack.app")
 
 
-class Service:
-    """One bundle's model, ready to read."""
+class ReadingService:
+    """Read with one bundle's model."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self.settings = settings
@@ -50,18 +52,19 @@ class Service:
         self.fetch = Fetcher(allowed, settings.limits.body_mb << 20) if allowed else None
 
     def read(self, uploads: Sequence[Upload], options: Options) -> Reading | Job:
-        """Return what the documents say, or the job that goes on with them when that takes too long.
+        """Return what is read, or the job that goes on with it if that takes longer than `request_seconds`.
 
         Raises:
             Problem: a document is at fault, or the engine broke down over it.
         """
-        work = Work(self.pool, uploads, options, self.settings.limits.page_seconds, AT_ONCE).begin()
+        seconds = self.settings.limits.page_seconds
+        work = Work(self.pool, uploads, options, page_seconds=seconds, priority=AT_ONCE).begin()
         if not work.wait(self.settings.request_seconds):
-            try:
-                return self.runner.adopt(work, uploads, options)
-            except BaseException:
-                work.cancel()
-                raise
+            with ExitStack() as undo:
+                undo.callback(work.cancel)
+                job = self.runner.adopt(work, uploads, options)
+                undo.pop_all()
+            return job
         reading = work.reading()
         self.seats.usual_seconds = reading.timings["ocr"]
         return reading
@@ -73,9 +76,9 @@ class Service:
             Problem: the document is at fault.
         """
         seconds = self.settings.limits.page_seconds
-        order = {"do": "preview", "page": page, "side": side, "seconds": seconds}
-        came: queue.SimpleQueue[Reply | Problem] = queue.SimpleQueue()
-        self.pool.submit(Task(AT_ONCE, upload.file, order, lambda: True, came.put))
+        order = PreviewPage(page=page, side=side, seconds=seconds)
+        came: queue.SimpleQueue[PageRead | PagePreviewed | Problem] = queue.SimpleQueue()
+        self.pool.submit(Task(priority=AT_ONCE, file=upload.file, order=order, wanted=lambda: True, done=came.put))
         try:
             outcome = came.get(timeout=self.settings.request_seconds)
         except queue.Empty:
@@ -83,14 +86,15 @@ class Service:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no-turn", title, detail, retry_after=10) from None
         if isinstance(outcome, Problem):
             raise outcome
-        return outcome[1]
+        assert isinstance(outcome, PagePreviewed), "the order was to preview"
+        return outcome.jpeg
 
     def answer(self, reading: Reading, request_id: str, options: Options) -> dict[str, Any]:
         """Return a reading as the API shows it."""
         return {
             "id": request_id,
             "model": self.model,
-            "engine": self.pool.facts["engine"],
+            "engine": self.pool.facts.engine,
             "languages": options.languages or self.settings.model.languages,
             "text": reading.text,
             "warnings": reading.warnings,
@@ -99,9 +103,11 @@ class Service:
         }
 
     def published(self, reading: Reading, job: str, options: Options) -> tuple[dict[str, Any], bytes | None]:
-        """Return a job's answer, and its rendered output where that needs the pictures."""
+        """Return a job's answer, and its output if that needs the pictures, which are not kept."""
         answer = self.answer(reading, job, options)
-        return answer, render(options.output, answer, reading.images) if options.output == "pdf" else None
+        if FORMATS[options.output].needs_pictures:
+            return answer, render(options.output, answer, reading.images)
+        return answer, None
 
     @cached_property
     def model(self) -> dict[str, str]:
@@ -110,14 +116,14 @@ class Service:
 
     @property
     def status(self) -> str:
-        """Whether it can read: ready, stuck (an engine does not end), or broken (there is no engine)."""
+        """`ready`; `stuck`: an engine reads one page for too long; `broken`: there is no engine."""
         if self.pool.stuck(self.settings.limits.page_seconds * 1.5 + 10):
             return "stuck"
         return "ready" if self.pool.pids or self.pool.fresh else "broken"
 
     @property
     def state(self) -> dict[str, Any]:
-        """What /readyz tells."""
+        """What /readyz shows."""
         limits = self.settings.limits
         return {
             "name": self.settings.name,
@@ -128,13 +134,13 @@ class Service:
             "limits": {
                 name: getattr(limits, name) for name in ("body_mb", "megapixels", "pages", "page_seconds", "queue")
             },
-            **self.pool.facts,
+            **vars(self.pool.facts),
             "status": self.status,
         }
 
     @cached_property
     def version(self) -> dict[str, Any]:
-        """What is deployed, down to the digests: of the bundle (its manifest's), and of the model (its files')."""
+        """What /version shows: the bundle with its manifest's digest, the model with its files' digests, the engine."""
         folder = self.settings.folder
         descriptor = json.loads((folder / "descriptor.json").read_text("utf-8"))
         weights = descriptor["model"].get("weights") or []
@@ -148,12 +154,12 @@ class Service:
                 "digest": hashlib.sha256(lines.encode()).hexdigest(),
                 "files": [{"path": weight["path"], "sha256": weight.get("sha256")} for weight in weights],
             },
-            **self.pool.facts,
+            **vars(self.pool.facts),
         }
 
 
 def _job_store(settings: Settings) -> Jobs:
-    """Return the store of jobs; where its folder cannot be had they live as long as this process."""
+    """Return the store of jobs; if its folder cannot be used, one that lasts as long as this process."""
     try:
         return Jobs(settings.data, settings.limits)
     except (OSError, sqlite3.Error) as error:
