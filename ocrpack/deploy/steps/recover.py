@@ -75,8 +75,9 @@ def restore_service(deployment: Deployment, journal: Journal) -> None:
         BootError: it does not come up.
         SmokeError: it reads a sample wrong.
     """
-    if keep_serving(deployment) is not None:
-        text = "its supervisor was gone: a new one took over what runs"
+    why = keep_serving(deployment)
+    if why:
+        text = f"{why}: a new one took over what runs"
         journal.write("note", text, phase="recover", level="warning")
     serving = _serving(deployment)
     if deployment.current and deployment.load_state().desired == "running" and serving != deployment.current:
@@ -150,8 +151,8 @@ def _serving(deployment: Deployment) -> str | None:
     if supervisor is None:
         return None
     with supervisor:
-        found = client.serving(supervisor.ask("status"))
-    return None if found is None else str(found["release"])
+        found = supervisor.status().serving_generation
+    return None if found is None else found.release
 
 
 def running_releases(deployment: Deployment) -> Iterator[str]:
@@ -159,5 +160,5 @@ def running_releases(deployment: Deployment) -> Iterator[str]:
     supervisor = client.connect(deployment)
     if supervisor is not None:
         with supervisor:
-            yield from (one["release"] for one in supervisor.ask("status")["generations"])
+            yield from (one.release for one in supervisor.status().generations)
     yield from (generation.release for generation in left_running(deployment))

@@ -13,20 +13,38 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ocrpack.deploy.store.layout import Deployment
-from ocrpack.deploy.store.state import Launch
 from ocrpack.deploy.supervisor.generations import Fleet
+from ocrpack.deploy.supervisor.protocol import (
+    FOR_ALL_VERSIONS,
+    PROTOCOL,
+    USE_THE_NEWER,
+    Answer,
+    Discard,
+    Done,
+    GetStatus,
+    Launched,
+    LaunchRelease,
+    Poll,
+    Polled,
+    Promote,
+    Request,
+    Settle,
+    Stop,
+    SupervisorError,
+    SupervisorStatus,
+    decode_request,
+    encode_answer,
+    refusal,
+)
 from ocrpack.deploy.system.sockets import bind_unix, short_address
 from ocrpack.errors import OcrpackError
 from ocrpack.logs import Journal, Level
@@ -35,8 +53,6 @@ IDLE_S = 2.0
 TICK_S = 1.0
 _FIRST_PASSED_FD = 3
 _PR_SET_CHILD_SUBREAPER = 36
-
-Request = dict[str, Any]
 
 
 class Supervisor:
@@ -117,22 +133,29 @@ class Supervisor:
 
     def _converse(self, connection: socket.socket) -> None:
         launched: list[int] = []
+        protocol = GetStatus().protocol
         with self._guard:
             self._connections += 1
         try:
             with connection, connection.makefile("rwb") as lines:
                 for line in lines:
-                    request = json.loads(line)
+                    request: Request | None = None
                     try:
-                        answer = self._answer(request)
-                        if request["do"] == "launch" and "number" in answer:
-                            launched.append(answer["number"])
-                        lines.write(json.dumps(answer).encode() + b"\n")
+                        request = decode_request(line)
+                        if isinstance(request, GetStatus):
+                            protocol = request.protocol
+                        answer = self._answer(request, protocol)
+                    except Exception as error:  # whatever it is, the command gets an answer
+                        answer = refusal(error)
+                    try:
+                        if isinstance(answer, Launched):
+                            launched.append(answer.number)
+                        lines.write(encode_answer(answer))
                         lines.flush()
                     finally:
-                        if request["do"] == "stop":
+                        if isinstance(request, Stop):
                             self._stop.set()
-        except (OSError, ValueError):
+        except OSError:
             pass  # the client is gone; what it launched is cleared below
         finally:
             self._fleet.clear_after(launched)
@@ -140,34 +163,47 @@ class Supervisor:
                 self._connections -= 1
                 self._idle_since = time.monotonic()
 
-    def _answer(self, request: Request) -> Request:
-        commands: dict[str, Callable[[Request], Request | None]] = {
-            "status": self._status,
-            "launch": self._launch,
-            "poll": lambda asked: {"status": self._fleet.ended(asked["number"])},
-            "promote": lambda asked: self._fleet.promote(asked["number"]),
-            "discard": lambda asked: self._fleet.discard([asked["number"]]),
-            "settle": lambda asked: dict(self._fleet.settle(asked["number"])),
-            "stop": lambda _: dict(self._fleet.close()),
-        }
-        try:
-            return commands[request["do"]](request) or {}
-        except (OcrpackError, OSError, KeyError, TypeError, ValueError) as error:
-            return {"error": str(error) or type(error).__name__}
+    def _answer(self, request: Request, protocol: int) -> Answer:
+        """Do what a command of a protocol asks for.
 
-    def _status(self, _: Request) -> Request:
+        Raises:
+            SupervisorError: the command is of another version of ocrpack, and asks for more than those may.
+            OcrpackError, OSError: it cannot be done.
+        """
+        if protocol != PROTOCOL and not isinstance(request, FOR_ALL_VERSIONS):
+            newer, older = ("command", "supervisor") if protocol > PROTOCOL else ("supervisor", "command")
+            raise SupervisorError(f"the {newer} is of a newer ocrpack than the {older}", USE_THE_NEWER)
+        match request:
+            case GetStatus():
+                return self._status()
+            case LaunchRelease():
+                generation = self._fleet.launch(request.release, request.launch, request.secrets)
+                pid, private = generation.master.identity.pid, str(generation.private)
+                return Launched(number=generation.number, pid=pid, private=private)
+            case Poll():
+                return Polled(status=self._fleet.ended(request.number))
+            case Promote():
+                self._fleet.promote(request.number)
+            case Discard():
+                self._fleet.discard([request.number])
+            case Settle():
+                return self._fleet.settle(request.number)
+            case Stop():
+                return self._fleet.close()
+        return Done()
+
+    def _status(self) -> SupervisorStatus:
         host, port = self._address
-        known = {"pid": os.getpid(), "host": host, "port": port, "managed": self._managed}
-        fleet = {"serving": self._fleet.serving, "restarts": self._fleet.restarts}
-        return {**known, **fleet, "generations": self._fleet.describe()}
-
-    def _launch(self, asked: Request) -> Request:
-        generation = self._fleet.launch(asked["release"], Launch.from_dict(asked["launch"]), asked["secrets"])
-        return {
-            "number": generation.number,
-            "pid": generation.master.identity.pid,
-            "private": str(generation.private),
-        }
+        return SupervisorStatus(
+            pid=os.getpid(),
+            host=host,
+            port=port,
+            managed=self._managed,
+            serving=self._fleet.serving,
+            restarts=self._fleet.restarts,
+            generations=self._fleet.describe(),
+            protocol=PROTOCOL,
+        )
 
 
 def _adopt_orphans() -> None:

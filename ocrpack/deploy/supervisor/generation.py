@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -274,24 +274,18 @@ def _pipe_holding(data: bytes) -> int:
     return reading
 
 
-def adopt(deployment: Deployment) -> list[Generation]:
-    """Return the generations that a dead supervisor left running, oldest first; what is left of others is ended."""
-    found = []
-    for run in deployment.run.glob("generation-*"):
-        generation = _read(run)
-        if generation is not None and generation.master.ended() is None:
-            found.append(generation)
-        else:
-            _end_all(run)
-            shutil.rmtree(run, ignore_errors=True)
-    return sorted(found, key=lambda generation: generation.number)
-
-
 def left_running(deployment: Deployment) -> list[Generation]:
     """Return the generations whose masters run, oldest first; nothing is changed."""
     found = (_read(run) for run in deployment.run.glob("generation-*"))
     alive = [generation for generation in found if generation is not None and generation.master.ended() is None]
     return sorted(alive, key=lambda generation: generation.number)
+
+
+def end_others(deployment: Deployment, kept: Collection[Generation]) -> None:
+    """End what is left of all generations but those: of dead masters, and of records that cannot be read."""
+    for run in set(deployment.run.glob("generation-*")) - {generation.run for generation in kept}:
+        _end_all(run)
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def lingers(deployment: Deployment) -> bool:

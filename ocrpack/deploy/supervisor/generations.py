@@ -12,7 +12,8 @@ from ocrpack.deploy.proof.app_client import Address, request
 from ocrpack.deploy.store import secrets_file
 from ocrpack.deploy.store.layout import Deployment
 from ocrpack.deploy.store.state import Launch
-from ocrpack.deploy.supervisor.generation import Generation, adopt, start
+from ocrpack.deploy.supervisor.generation import Generation, end_others, left_running, start
+from ocrpack.deploy.supervisor.protocol import GenerationStatus, Settled
 from ocrpack.errors import BootError, OcrpackError, PreflightError
 from ocrpack.logs import Level
 
@@ -55,20 +56,20 @@ class Fleet:
         """The number of the generation that is to serve."""
         return self._serving
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return every generation as JSON-ready values."""
+    def describe(self) -> tuple[GenerationStatus, ...]:
+        """Return how every generation stands."""
         with self._guard:
-            return [
-                {
-                    "number": one.number,
-                    "release": one.release,
-                    "pid": one.master.identity.pid,
-                    "started": one.started,
-                    "alive": one.master.ended() is None,
-                    "private": str(one.private),
-                }
+            return tuple(
+                GenerationStatus(
+                    number=one.number,
+                    release=one.release,
+                    pid=one.master.identity.pid,
+                    started=one.started,
+                    alive=one.master.ended() is None,
+                    private=str(one.private),
+                )
                 for one in self._generations.values()
-            ]
+            )
 
     def children(self) -> set[int]:
         """Return the pids of all masters and log writers."""
@@ -146,12 +147,12 @@ class Fleet:
                 self._leave_public(generation)
         self._retire(numbers)
 
-    def settle(self, number: int | None) -> dict[str, list[int]]:
+    def settle(self, number: int | None) -> Settled:
         """Let one generation, or none, serve alone: the others finish their requests and end."""
         with self._guard:
             self._serving = None if number is None else self._find(number).number
             others = [known for known in self._generations if known != self._serving]
-        return {"drained": others, "forced": self._retire(others)}
+        return Settled(drained=tuple(others), forced=tuple(self._retire(others)))
 
     def _predecessors(self, number: int) -> set[int]:
         """Return what served before a generation, and before that."""
@@ -162,7 +163,7 @@ class Fleet:
             before = self._before.get(self._heir(before))
         return found - {number}
 
-    def close(self) -> dict[str, list[int]]:
+    def close(self) -> Settled:
         """Accept no more, finish all requests and end all generations."""
         self._closed.set()
         self._listener.close()
@@ -211,7 +212,8 @@ class Fleet:
 
     def take_over(self) -> None:
         """Adopt the generations that a dead supervisor left: what `current` names serves on, the others end."""
-        found = adopt(self._deployment)
+        found = left_running(self._deployment)
+        end_others(self._deployment, found)
         current = self._deployment.current
         with self._guard:
             for generation in found:
