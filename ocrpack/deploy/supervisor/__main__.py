@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from ocrpack.deploy.store.layout import Deployment
-from ocrpack.deploy.supervisor.generations import Fleet
+from ocrpack.deploy.supervisor.generations import Generations
 from ocrpack.deploy.supervisor.protocol import (
     FOR_ALL_VERSIONS,
     PROTOCOL,
@@ -56,12 +56,12 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Supervisor:
-    """Answers commands and looks after the fleet."""
+    """Answers commands and looks after the generations."""
 
     def __init__(self, deployment: Deployment, public: socket.socket, *, managed: bool) -> None:
         self._address = public.getsockname()[:2]
         self._journal = Journal(deployment.deploy_log, "supervisor")
-        self._fleet = Fleet(deployment, public, self._note)
+        self._generations = Generations(deployment, public, self._note)
         self._managed = managed
         self._guard = threading.Lock()
         self._connections = 0
@@ -74,17 +74,17 @@ class Supervisor:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         _adopt_orphans()
-        self._fleet.take_over()
-        for task in (lambda: self._accept(control), self._fleet.watch_health):
+        self._generations.take_over()
+        for task in (lambda: self._accept(control), self._generations.watch_health):
             threading.Thread(target=task, daemon=True).start()
         ready = False
         while not self._stop.wait(0 if not ready and self._managed else TICK_S):
             try:
-                self._fleet.keep_logs()
+                self._generations.keep_logs()
             except (OcrpackError, OSError) as error:
                 self._note(f"a log writer cannot be started: {error}", "error")
             self._reap_orphans()
-            if self._is_idle() and not self._fleet.bring_up_current() and self._may_end():
+            if self._is_idle() and not self._generations.bring_up_current() and self._may_end():
                 break
             if not ready:
                 ready = True
@@ -92,7 +92,7 @@ class Supervisor:
 
     def _is_idle(self) -> bool:
         with self._guard:
-            return not self._connections and not self._fleet.describe()
+            return not self._connections and not self._generations.describe()
 
     def _may_end(self) -> bool:
         return not self._managed and time.monotonic() - self._idle_since > IDLE_S
@@ -101,7 +101,7 @@ class Supervisor:
         """Take the exit status of processes that came to this one when their parents died."""
         if not hasattr(os, "waitid"):
             return
-        own = self._fleet.children()
+        own = self._generations.children()
         with contextlib.suppress(ChildProcessError):
             while True:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -110,7 +110,7 @@ class Supervisor:
                 os.waitpid(found.si_pid, 0)
 
     def _end(self) -> None:
-        self._fleet.close()
+        self._generations.close()
         self._stop.set()
 
     def _note(self, message: str, level: Level) -> None:
@@ -158,7 +158,7 @@ class Supervisor:
         except OSError:
             pass  # the client is gone; what it launched is cleared below
         finally:
-            self._fleet.clear_after(launched)
+            self._generations.clear_after(launched)
             with self._guard:
                 self._connections -= 1
                 self._idle_since = time.monotonic()
@@ -177,19 +177,19 @@ class Supervisor:
             case GetStatus():
                 return self._status()
             case LaunchRelease():
-                generation = self._fleet.launch(request.release, request.launch, request.secrets)
+                generation = self._generations.launch(request.release, request.launch, request.secrets)
                 pid, private = generation.master.identity.pid, str(generation.private)
                 return Launched(number=generation.number, pid=pid, private=private)
             case Poll():
-                return Polled(status=self._fleet.ended(request.number))
+                return Polled(status=self._generations.ended(request.number))
             case Promote():
-                self._fleet.promote(request.number)
+                self._generations.promote(request.number)
             case Discard():
-                self._fleet.discard([request.number])
+                self._generations.discard(request.number)
             case Settle():
-                return self._fleet.settle(request.number)
+                return self._generations.settle(request.number)
             case Stop():
-                return self._fleet.close()
+                return self._generations.close()
         return Done()
 
     def _status(self) -> SupervisorStatus:
@@ -199,9 +199,9 @@ class Supervisor:
             host=host,
             port=port,
             managed=self._managed,
-            serving=self._fleet.serving,
-            restarts=self._fleet.restarts,
-            generations=self._fleet.describe(),
+            serving=self._generations.serving,
+            restarts=self._generations.restarts,
+            generations=self._generations.describe(),
             protocol=PROTOCOL,
         )
 
