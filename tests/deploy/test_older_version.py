@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
+import sysconfig
+import venv
 import zipfile
 
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.deploy.booted import Booted
 
 BUNDLE = REPOSITORY / "tests" / "old" / "mini-1.0.zip"
 
@@ -66,3 +71,60 @@ def test_an_older_supervisor_is_stopped(machine, old):
 def test_an_older_bundle_deploys(machine):
     machine.deploy(BUNDLE, "--port", machine.port)
     assert machine.get()["version"] == "1.0"
+
+
+class Installed:
+    """An environment of its own with ocrpack in it, as a user has it, that is updated in place."""
+
+    def __init__(self, folder, code):
+        venv.create(folder, symlinks=True)
+        self.python = folder / "bin" / "python"
+        (packages,) = folder.glob("lib/python*/site-packages")
+        self._paths = packages / "ocrpack.pth"
+        self.update(code)
+
+    def update(self, code):
+        self._paths.write_text(f"{code}\n{sysconfig.get_path('purelib')}\n")
+
+    def run(self, machine, *words, status=0):
+        env = {name: value for name, value in machine.env.items() if name != "PYTHONPATH"}
+        argv = [*machine.within, self.python, "-m", "ocrpack", *map(str, words)]
+        done = subprocess.run(argv, cwd=machine.folder, env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.mark.slow
+def test_an_older_supervisor_of_systemds_is_replaced_without_losing_a_request(machine, load, old, tmp_path):
+    if shutil.which("systemctl") is None:
+        pytest.skip("no systemctl")
+    tool = Installed(tmp_path / "tool", old["PYTHONPATH"])
+    booted = Booted(tmp_path / "systemd")
+    machine.within = booted.boot()
+    try:
+        tool.run(machine, "deploy", BUNDLE, "--no-tag", "--port", machine.port)
+        tool.run(machine, "service", "install")
+        with load(machine.port) as clients:
+            served_by = machine.get(timeout=60)["pid"]
+            assert the_state(machine)["state"] == "running", "another ocrpack than the unit's leaves it alone"
+            before = main_pid(machine)
+            refused = machine.run("restart", "--json", status=14).json["error"]
+            assert refused["message"].endswith(f"with an older ocrpack, that of {tool.python}")
+            assert main_pid(machine) == before
+            tool.update(REPOSITORY)
+            tool.run(machine, "status")
+            assert main_pid(machine) not in {0, before}
+            assert machine.get()["pid"] == served_by
+            assert "its supervisor was of an older ocrpack" in tool.run(machine, "logs", "--level", "warning")
+            tool.run(machine, "restart")
+            assert machine.get()["pid"] != served_by
+        assert clients.bad == []
+        tool.run(machine, "remove", "mini", "--yes")
+    finally:
+        machine.within = ()
+        booted.power_off()
+
+
+def main_pid(machine):
+    argv = [*machine.within, "systemctl", "show", "-P", "MainPID", "ocrpack-mini.service"]
+    return int(subprocess.run(argv, capture_output=True, text=True).stdout)

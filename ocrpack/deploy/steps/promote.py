@@ -77,7 +77,7 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
 
 
 def _drain(candidate: Candidate, deployment: Deployment, journal: Journal) -> None:
-    """Let all others finish and end; where the supervisor dies meanwhile, a new one takes over and does that."""
+    """Let all others finish and end; if the supervisor dies meanwhile, start a new one, which does that."""
     try:
         drained = candidate.control.settle(candidate.number)
     except BootError as error:
@@ -109,7 +109,7 @@ def boot(supervisor: Control, target: Target) -> Candidate:
     try:
         health.wait_until_ready(candidate.address, target.descriptor, candidate.ended, launch.boot_seconds)
     except BaseException as error:
-        _discard(supervisor, candidate)
+        _discard(supervisor, candidate)  # before its output is read, which is whole once its log writer has ended
         if not isinstance(error, BootError):
             raise
         tail = instance_tail(target.deployment, target.release, _TAIL_LINES, begin)
