@@ -18,6 +18,7 @@ class GatedWebWorker(GunicornWebWorker):
     async def _run(self) -> None:
         app = self.wsgi if isinstance(self.wsgi, web.Application) else await self.wsgi()
         if not isinstance(app, web.AppRunner):
+            # As aiohttp's own worker has it: a little less than after which gunicorn kills the worker.
             keeps, end = self.cfg.keepalive, self.cfg.graceful_timeout * 0.95
             app = web.AppRunner(app, logger=self.log, keepalive_timeout=keeps, access_log=None, shutdown_timeout=end)
         self._runner = app

@@ -29,7 +29,7 @@ class GatedServer(Server):
         )
 
     def _keep_alive(self, keeps: bool) -> None:
-        """Say in all answers from now on whether connections stay."""
+        """Say in all answers from now on whether connections stay, those included that are being made."""
         self.config.encoded_headers = [*self._headers, *([] if keeps else [(b"connection", b"close")])]
         self.server_state.default_headers = self.config.encoded_headers
         for connection in self.server_state.connections:
@@ -40,6 +40,7 @@ class GatedServer(Server):
     async def _open_public(self) -> list[Any]:
         config = self.config
 
+        # As uvicorn makes them in `startup`, which can be called once only.
         def protocol() -> Any:
             kind: Any = config.http_protocol_class
             return kind(config=config, server_state=self.server_state, app_state=self.lifespan.state)
@@ -71,4 +72,4 @@ class GatedUvicornWorker(UvicornWorker):
         self._install_sigquit_handler()
         await server.serve(sockets=self.sockets)
         if not server.started:
-            sys.exit(3)
+            sys.exit(3)  # gunicorn's status of a worker that did not boot

@@ -35,7 +35,10 @@ async def follow_gate(
 
 
 async def linger(done: Callable[[], bool], beat: Callable[[], None]) -> None:
-    """Wait until no connection is left, but not longer than a client may idle before its next request."""
+    """Wait until no connection is left, for LINGER_SECONDS at most.
+
+    An idle connection that closes at once loses the request that its client may be sending on it.
+    """
     end = time.monotonic() + gate.LINGER_SECONDS
     while time.monotonic() < end and not done():
         beat()

@@ -65,7 +65,7 @@ def when_ready(server: Any) -> None:
     """
     server.systemd = True
     asked = socket.socket(fileno=told.handover_fd)
-    public = server.LISTENERS[1]
+    public = server.LISTENERS[1]  # in the order of `bind`: the private one, the public one
 
     def give() -> None:
         while True:
@@ -83,7 +83,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """End a candidate whose worker ended before it had loaded the app (called by gunicorn, in the master).
+    """Forget a worker that ended; end a candidate whose worker did before it had loaded the app (called in the master).
 
     gunicorn does so for workers that end with its own status for a failed boot, and starts all others again for ever.
     """
@@ -92,6 +92,7 @@ def child_exit(server: Any, worker: Any) -> None:
     (_run / f"accepting-{worker.pid}").unlink(missing_ok=True)
     from gunicorn.errors import HaltServer
 
+    # gunicorn calls this again for each worker while it halts for such an error.
     halting = isinstance(sys.exc_info()[1], HaltServer)
     if not had_loaded and not halting and (_run / "gate-new").exists():
         raise HaltServer("a worker ended before it had loaded the app", 3)

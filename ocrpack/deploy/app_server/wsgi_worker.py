@@ -22,6 +22,7 @@ HEAD_SECONDS, BODY_SECONDS, BYTES_PER_SECOND = 10.0, 20.0, 8192
 UNREAD_SECONDS = 30
 """How long an answer waits for a client that takes nothing of it."""
 
+# gunicorn has a constant and no setting for how long an ending worker keeps idle connections.
 gthread.STOP_KEEPALIVE_LINGER = gate.LINGER_SECONDS
 
 
@@ -69,10 +70,11 @@ class GatedThreadWorker(gthread.ThreadWorker):
         finally:
             self._heads.pop(conn, None)
             gate.note_progress()
-        if not goes_on:  # the main loop would close it once more, and stand still for as long as the client takes
+        # Close it in this thread: the main loop would stand still for as long as the client takes to close its side.
+        if not goes_on:
             with contextlib.suppress(OSError):
                 conn.close(graceful=True)
-            conn.close = lambda **_: None
+            conn.close = lambda **_: None  # the main loop closes it once more
         return goes_on
 
     def handle_request(self, req: Any, conn: Any) -> Any:
@@ -105,6 +107,7 @@ class GatedThreadWorker(gthread.ThreadWorker):
         if not self.alive:
             return
         accepting = self._accepting
+        # Only while it accepts nothing may the listeners change: the poller knows them one by one.
         self.set_accept_enabled(False)
         self.sockets = self._private + (self._public if accepts else [])
         self.set_accept_enabled(accepting)

@@ -145,15 +145,15 @@ def _address(
     running = client.connect(deployment) if deployment.control.exists() else None
     if running is not None:
         with running:
-            status = running.ask("status")
-        hosts = {state.host, status["host"], *_addresses(state.host)}
+            status = running.status()
+        hosts = {state.host, status.host, *_addresses(state.host)}
         elsewhere = options.host is not None and not hosts & {options.host, *_addresses(options.host)}
-        if elsewhere or (options.port or status["port"]) != status["port"]:
+        if elsewhere or (options.port or status.port) != status.port:
             raise PreflightError(
-                f"{deployment.name} serves on {Address(status['host'], status['port'])}",
+                f"{deployment.name} serves on {Address(status.host, status.port)}",
                 f"`ocrpack stop {deployment.name}` first to move it, or leave --port and --host out",
             )
-        return state.host, status["port"], ()
+        return state.host, status.port, ()
     if (host, port) == (state.host, state.port) and (left_running(deployment) or lingers(deployment)):
         return host, port, ()
     taken = ""

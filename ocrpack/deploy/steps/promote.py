@@ -12,7 +12,6 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ocrpack import logs
 from ocrpack.deploy.proof import health
@@ -25,7 +24,6 @@ from ocrpack.deploy.store.layout import Deployment
 from ocrpack.deploy.store.state import Record, State
 from ocrpack.deploy.supervisor import client
 from ocrpack.deploy.supervisor.client import Control
-from ocrpack.deploy.supervisor.generation import left_running
 from ocrpack.descriptor import DESCRIPTOR, Descriptor, parse
 from ocrpack.errors import BootError, Finding, NotFoundError, OcrpackError, SmokeError
 from ocrpack.logs import Journal
@@ -47,8 +45,7 @@ class Candidate:
 
     def ended(self) -> int | None:
         """Return the status that its master ended with, or None while it runs."""
-        status: int | None = self.control.ask("poll", number=self.number)["status"]
-        return status
+        return self.control.poll(self.number)
 
 
 def bring_into_service(supervisor: Control, target: Target, journal: Journal, care: Care) -> Proof:
@@ -60,7 +57,7 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
     """
     if care.stop_first:
         with journal.phase("stop"):
-            supervisor.ask("settle", number=None)
+            supervisor.settle(None)
     with journal.phase("boot"):
         candidate = boot(supervisor, target)
     try:
@@ -80,24 +77,24 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
 
 
 def _drain(candidate: Candidate, deployment: Deployment, journal: Journal) -> None:
-    """Let all others finish and end; where the supervisor dies meanwhile, a new one takes over and does that."""
+    """Let all others finish and end; if the supervisor dies meanwhile, start a new one, which does that."""
     try:
-        drained = candidate.control.ask("settle", number=candidate.number)
+        drained = candidate.control.settle(candidate.number)
     except BootError as error:
         journal.write("note", f"not drained: {error}", phase="drain", level="warning")
         with contextlib.suppress(OcrpackError):  # the next command tries again
             keep_serving(deployment)
         return
-    text = f"{len(drained['drained'])} drained"
-    if drained["forced"]:
-        text += f", {len(drained['forced'])} of them by force: it did not end within its drain deadline"
-    level: logs.Level = "warning" if drained["forced"] else "info"
-    journal.write("note", text, phase="drain", level=level, **drained)
+    text = f"{len(drained.drained)} drained"
+    if drained.forced:
+        text += f", {len(drained.forced)} of them by force: it did not end within its drain deadline"
+    level: logs.Level = "warning" if drained.forced else "info"
+    journal.write("note", text, phase="drain", level=level, **dataclasses.asdict(drained))
 
 
 def _discard(supervisor: Control, candidate: Candidate) -> None:
     with contextlib.suppress(OcrpackError):  # without a supervisor, the next one ends it
-        supervisor.ask("discard", number=candidate.number)
+        supervisor.discard(candidate.number)
 
 
 def boot(supervisor: Control, target: Target) -> Candidate:
@@ -107,13 +104,12 @@ def boot(supervisor: Control, target: Target) -> Candidate:
         BootError: it ended, or was not ready in time; the tail of its output is in the message.
     """
     begin, launch = logs.timestamp(), target.record.launch
-    asked = {"release": target.release, "launch": dataclasses.asdict(launch), "secrets": dict(target.secrets)}
-    answer = supervisor.ask("launch", **asked)
-    candidate = Candidate(supervisor, answer["number"], private(launch, target.secrets, answer["private"]))
+    launched = supervisor.launch(target.release, launch, target.secrets)
+    candidate = Candidate(supervisor, launched.number, private(launch, target.secrets, launched.private))
     try:
         health.wait_until_ready(candidate.address, target.descriptor, candidate.ended, launch.boot_seconds)
     except BaseException as error:
-        _discard(supervisor, candidate)
+        _discard(supervisor, candidate)  # before its output is read, which is whole once its log writer has ended
         if not isinstance(error, BootError):
             raise
         tail = instance_tail(target.deployment, target.release, _TAIL_LINES, begin)
@@ -122,8 +118,7 @@ def boot(supervisor: Control, target: Target) -> Candidate:
 
 
 def instance_tail(deployment: Deployment, name: str, lines: int, since: str) -> str:
-    """Return the last lines that a release wrote since a moment."""
-    time.sleep(0.1)  # the log writer may be a moment behind the app
+    """Return the last lines that a release wrote since a moment; all of them are there once it was discarded."""
     events = logs.read(deployment.instance_log, logs.parse_instance_line)
     own = (event.message for event in events if event.release == name and event.time >= since)
     return "\n".join(deque(own, lines))
@@ -131,18 +126,17 @@ def instance_tail(deployment: Deployment, name: str, lines: int, since: str) -> 
 
 def _running(supervisor: Control, target: Target, care: Care) -> Reference | None:
     """Return what serves now, to compare a candidate with, unless that is the same release."""
-    status = supervisor.ask("status")
-    serving = client.serving(status)
-    if serving is None or serving["release"] == target.release:
+    serving = supervisor.status().serving_generation
+    if serving is None or serving.release == target.release:
         return None
-    file = target.deployment.releases / serving["release"] / DESCRIPTOR
+    file = target.deployment.releases / serving.release / DESCRIPTOR
     try:
         descriptor = parse(file.read_bytes(), str(file))
-        launch = target.deployment.load_state().releases[serving["release"]].launch
+        launch = target.deployment.load_state().releases[serving.release].launch
     except (OcrpackError, OSError, KeyError):
         return None  # what serves was altered; it cannot be told how to ask it
     known = secrets_file.load(target.deployment.secrets, launch.secrets)
-    return Reference(private(launch, known, serving["private"]), descriptor, care.max_regression)
+    return Reference(private(launch, known, serving.private), descriptor, care.max_regression)
 
 
 def _promote(candidate: Candidate, target: Target, care: Care, journal: Journal) -> None:
@@ -160,7 +154,7 @@ def _promote(candidate: Candidate, target: Target, care: Care, journal: Journal)
             deployment.lay_way_back()
             secrets_file.stage(deployment.secrets, target.secrets)
             deployment.save_state(_state_after(target))
-            candidate.control.ask("promote", number=candidate.number)
+            candidate.control.promote(candidate.number)
             deployment.activate(target.release)
             deployment.confirm_promotion()
         with journal.phase("observe"):
@@ -263,14 +257,14 @@ def serve_current(deployment: Deployment, journal: Journal) -> None:
         bring_into_service(supervisor, target, journal, Care())
 
 
-def keep_serving(deployment: Deployment) -> dict[str, Any] | None:
-    """Give generations that outlived their supervisor a new one, and return its status; None where there are none.
+def keep_serving(deployment: Deployment) -> str:
+    """Give what runs a new supervisor if it needs one, and return why it did, or nothing.
 
     Raises:
-        BootError: the supervisor did not start, or they do not give it their address.
+        SupervisorError: the supervisor did not start, or what runs does not give it the address.
     """
-    if client.runs(deployment) or not left_running(deployment):
-        return None
-    state = deployment.load_state()
-    with client.ensure_supervisor(deployment, state.host, state.port, may_stop=False) as supervisor:
-        return supervisor.ask("status")
+    why = client.why_another(deployment)
+    if why:
+        state = deployment.load_state()
+        client.ensure_supervisor(deployment, state.host, state.port, may_stop=False).close()
+    return why

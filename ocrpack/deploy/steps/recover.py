@@ -17,7 +17,7 @@ from ocrpack.deploy.store.layout import Deployment, Root
 from ocrpack.deploy.supervisor import client, status
 from ocrpack.deploy.supervisor.generation import left_running
 from ocrpack.deploy.system import processes
-from ocrpack.errors import LockedError, OcrpackError
+from ocrpack.errors import OcrpackError
 from ocrpack.logs import Journal
 
 _CANDIDATES_END_S = 10.0
@@ -30,7 +30,7 @@ def mend(root: Root, deployment: Deployment) -> None:
 
     What cannot be mended is in the journal and does not keep them from looking.
     """
-    with contextlib.suppress(LockedError, OcrpackError, OSError):
+    with contextlib.suppress(OcrpackError, OSError):
         if status.needs_mending(deployment):
             with command_lock.hold(deployment, "recover"):
                 recover(root, deployment, Journal(deployment.deploy_log, logs.new_deploy_id()))
@@ -43,7 +43,9 @@ def me() -> dict[str, Any]:
 
 
 def recover(root: Root, deployment: Deployment, journal: Journal) -> None:
-    """Finish or undo what was left half done, let current serve if it does not, and say so; hold the deployment's lock.
+    """Finish or undo what was left half done, and let current serve if it does not; hold the deployment's lock.
+
+    Each is told in the journal.
 
     A release that does not come up again is noted: the command at hand may be the remedy.
     """
@@ -75,8 +77,9 @@ def restore_service(deployment: Deployment, journal: Journal) -> None:
         BootError: it does not come up.
         SmokeError: it reads a sample wrong.
     """
-    if keep_serving(deployment) is not None:
-        text = "its supervisor was gone: a new one took over what runs"
+    why = keep_serving(deployment)
+    if why:
+        text = f"{why}: a new one took over what runs"
         journal.write("note", text, phase="recover", level="warning")
     serving = _serving(deployment)
     if deployment.current and deployment.load_state().desired == "running" and serving != deployment.current:
@@ -150,14 +153,14 @@ def _serving(deployment: Deployment) -> str | None:
     if supervisor is None:
         return None
     with supervisor:
-        found = client.serving(supervisor.ask("status"))
-    return None if found is None else str(found["release"])
+        found = supervisor.status().serving_generation
+    return None if found is None else found.release
 
 
 def running_releases(deployment: Deployment) -> Iterator[str]:
-    """Yield the releases with live processes."""
+    """Yield the releases with live processes, some of them twice."""
     supervisor = client.connect(deployment)
     if supervisor is not None:
         with supervisor:
-            yield from (one["release"] for one in supervisor.ask("status")["generations"])
+            yield from (one.release for one in supervisor.status().generations)
     yield from (generation.release for generation in left_running(deployment))

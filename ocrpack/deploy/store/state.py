@@ -36,7 +36,10 @@ class Launch:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Launch:
-        """Return what `dataclasses.asdict` and JSON made of it; what only a newer ocrpack knows is left out."""
+        """Return a launch that a file holds as JSON; fields that only a newer ocrpack knows are left out.
+
+        That changes nothing that runs: STATE_VERSION guards `state.json`, and the supervisor's protocol is strict.
+        """
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
         lists = {name: tuple(values.get(name, ())) for name in ("secrets", "tokens")}

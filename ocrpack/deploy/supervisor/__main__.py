@@ -13,20 +13,38 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ocrpack.deploy.store.layout import Deployment
-from ocrpack.deploy.store.state import Launch
-from ocrpack.deploy.supervisor.generations import Fleet
+from ocrpack.deploy.supervisor.generations import Generations
+from ocrpack.deploy.supervisor.protocol import (
+    FOR_ALL_VERSIONS,
+    PROTOCOL,
+    USE_THE_NEWER,
+    Answer,
+    Discard,
+    Done,
+    GetStatus,
+    Launched,
+    LaunchRelease,
+    Poll,
+    Polled,
+    Promote,
+    Request,
+    Settle,
+    Stop,
+    SupervisorError,
+    SupervisorStatus,
+    decode_request,
+    encode_answer,
+    refusal,
+)
 from ocrpack.deploy.system.sockets import bind_unix, short_address
 from ocrpack.errors import OcrpackError
 from ocrpack.logs import Journal, Level
@@ -36,16 +54,14 @@ TICK_S = 1.0
 _FIRST_PASSED_FD = 3
 _PR_SET_CHILD_SUBREAPER = 36
 
-Request = dict[str, Any]
-
 
 class Supervisor:
-    """Answers commands and looks after the fleet."""
+    """Answers commands and looks after the generations."""
 
     def __init__(self, deployment: Deployment, public: socket.socket, *, managed: bool) -> None:
         self._address = public.getsockname()[:2]
         self._journal = Journal(deployment.deploy_log, "supervisor")
-        self._fleet = Fleet(deployment, public, self._note)
+        self._generations = Generations(deployment, public, self._note)
         self._managed = managed
         self._guard = threading.Lock()
         self._connections = 0
@@ -58,17 +74,17 @@ class Supervisor:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         _adopt_orphans()
-        self._fleet.take_over()
-        for task in (lambda: self._accept(control), self._fleet.watch_health):
+        self._generations.take_over()
+        for task in (lambda: self._accept(control), self._generations.watch_health):
             threading.Thread(target=task, daemon=True).start()
         ready = False
         while not self._stop.wait(0 if not ready and self._managed else TICK_S):
             try:
-                self._fleet.keep_logs()
+                self._generations.keep_logs()
             except (OcrpackError, OSError) as error:
                 self._note(f"a log writer cannot be started: {error}", "error")
             self._reap_orphans()
-            if self._is_idle() and not self._fleet.bring_up_current() and self._may_end():
+            if self._is_idle() and not self._generations.bring_up_current() and self._may_end():
                 break
             if not ready:
                 ready = True
@@ -76,7 +92,7 @@ class Supervisor:
 
     def _is_idle(self) -> bool:
         with self._guard:
-            return not self._connections and not self._fleet.describe()
+            return not self._connections and not self._generations.describe()
 
     def _may_end(self) -> bool:
         return not self._managed and time.monotonic() - self._idle_since > IDLE_S
@@ -85,7 +101,7 @@ class Supervisor:
         """Take the exit status of processes that came to this one when their parents died."""
         if not hasattr(os, "waitid"):
             return
-        own = self._fleet.children()
+        own = self._generations.children()
         with contextlib.suppress(ChildProcessError):
             while True:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -94,7 +110,7 @@ class Supervisor:
                 os.waitpid(found.si_pid, 0)
 
     def _end(self) -> None:
-        self._fleet.close()
+        self._generations.close()
         self._stop.set()
 
     def _note(self, message: str, level: Level) -> None:
@@ -117,57 +133,77 @@ class Supervisor:
 
     def _converse(self, connection: socket.socket) -> None:
         launched: list[int] = []
+        protocol = GetStatus().protocol
         with self._guard:
             self._connections += 1
         try:
             with connection, connection.makefile("rwb") as lines:
                 for line in lines:
-                    request = json.loads(line)
+                    request: Request | None = None
                     try:
-                        answer = self._answer(request)
-                        if request["do"] == "launch" and "number" in answer:
-                            launched.append(answer["number"])
-                        lines.write(json.dumps(answer).encode() + b"\n")
+                        request = decode_request(line)
+                        if isinstance(request, GetStatus):
+                            protocol = request.protocol
+                        answer = self._answer(request, protocol)
+                    except Exception as error:  # whatever it is, the command gets an answer
+                        answer = refusal(error)
+                    try:
+                        if isinstance(answer, Launched):
+                            launched.append(answer.number)
+                        lines.write(encode_answer(answer))
                         lines.flush()
                     finally:
-                        if request["do"] == "stop":
+                        if isinstance(request, Stop):
                             self._stop.set()
-        except (OSError, ValueError):
+        except OSError:
             pass  # the client is gone; what it launched is cleared below
         finally:
-            self._fleet.clear_after(launched)
+            self._generations.clear_after(launched)
             with self._guard:
                 self._connections -= 1
                 self._idle_since = time.monotonic()
 
-    def _answer(self, request: Request) -> Request:
-        commands: dict[str, Callable[[Request], Request | None]] = {
-            "status": self._status,
-            "launch": self._launch,
-            "poll": lambda asked: {"status": self._fleet.ended(asked["number"])},
-            "promote": lambda asked: self._fleet.promote(asked["number"]),
-            "discard": lambda asked: self._fleet.discard([asked["number"]]),
-            "settle": lambda asked: dict(self._fleet.settle(asked["number"])),
-            "stop": lambda _: dict(self._fleet.close()),
-        }
-        try:
-            return commands[request["do"]](request) or {}
-        except (OcrpackError, OSError, KeyError, TypeError, ValueError) as error:
-            return {"error": str(error) or type(error).__name__}
+    def _answer(self, request: Request, protocol: int) -> Answer:
+        """Do what a command of a protocol asks for.
 
-    def _status(self, _: Request) -> Request:
+        Raises:
+            SupervisorError: the command is of another version of ocrpack, and asks for more than those may.
+            OcrpackError, OSError: it cannot be done.
+        """
+        if protocol != PROTOCOL and not isinstance(request, FOR_ALL_VERSIONS):
+            newer, older = ("command", "supervisor") if protocol > PROTOCOL else ("supervisor", "command")
+            raise SupervisorError(f"the {newer} is of a newer ocrpack than the {older}", USE_THE_NEWER)
+        match request:
+            case GetStatus():
+                return self._status()
+            case LaunchRelease():
+                generation = self._generations.launch(request.release, request.launch, request.secrets)
+                pid, private = generation.master.identity.pid, str(generation.private)
+                return Launched(number=generation.number, pid=pid, private=private)
+            case Poll():
+                return Polled(status=self._generations.ended(request.number))
+            case Promote():
+                self._generations.promote(request.number)
+            case Discard():
+                self._generations.discard(request.number)
+            case Settle():
+                return self._generations.settle(request.number)
+            case Stop():
+                return self._generations.close()
+        return Done()
+
+    def _status(self) -> SupervisorStatus:
         host, port = self._address
-        known = {"pid": os.getpid(), "host": host, "port": port, "managed": self._managed}
-        fleet = {"serving": self._fleet.serving, "restarts": self._fleet.restarts}
-        return {**known, **fleet, "generations": self._fleet.describe()}
-
-    def _launch(self, asked: Request) -> Request:
-        generation = self._fleet.launch(asked["release"], Launch.from_dict(asked["launch"]), asked["secrets"])
-        return {
-            "number": generation.number,
-            "pid": generation.master.identity.pid,
-            "private": str(generation.private),
-        }
+        return SupervisorStatus(
+            pid=os.getpid(),
+            host=host,
+            port=port,
+            managed=self._managed,
+            serving=self._generations.serving,
+            restarts=self._generations.restarts,
+            generations=self._generations.describe(),
+            protocol=PROTOCOL,
+        )
 
 
 def _adopt_orphans() -> None:

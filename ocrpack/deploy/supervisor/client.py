@@ -1,35 +1,66 @@
-"""Speak with a deployment's supervisor, and start one: one JSON object a line, over a Unix socket."""
+"""Speak with a deployment's supervisor, start one, and replace one of an older ocrpack."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
+import signal
 import socket
 import sys
 import time
-from typing import Any
+from collections.abc import Mapping
 
 from ocrpack.deploy.store.layout import Deployment
-from ocrpack.deploy.supervisor.generation import adopt, left_running, take_listener
+from ocrpack.deploy.store.state import Launch
+from ocrpack.deploy.supervisor.generation import end_others, left_running, take_listener
+from ocrpack.deploy.supervisor.protocol import (
+    FOR_ALL_VERSIONS,
+    PROTOCOL,
+    SEE_LOG,
+    USE_THE_NEWER,
+    A,
+    Discard,
+    Done,
+    GetStatus,
+    Launched,
+    LaunchRelease,
+    Poll,
+    Polled,
+    Promote,
+    Request,
+    Settle,
+    Settled,
+    Stop,
+    SupervisorError,
+    SupervisorStatus,
+    decode_answer,
+    encode_request,
+)
 from ocrpack.deploy.system import processes
 from ocrpack.deploy.system.sockets import bind, bind_unix, short_address
 from ocrpack.deploy.system.variables import inherited
 from ocrpack.deploy.systemd import units
-from ocrpack.errors import BootError, PreflightError
+from ocrpack.errors import PreflightError
 from ocrpack.shell import spawn
 
 _OWN_VARIABLES = ("HOME", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "XDG_RUNTIME_DIR")
 """What the supervisor itself needs besides what it passes on."""
 _CONNECT_S = 10.0
 _ANSWER_S = 30.0
-_LONG, _LONGEST_S = {"settle", "stop", "discard"}, 3700.0
-"""Requests that wait for generations to drain, and more than the longest drain deadline of a descriptor."""
+_DRAINED_S = 3700.0
+"""More than the longest drain deadline of a descriptor."""
+
+
+class _EndedError(SupervisorError):
+    """The connection broke: the supervisor ended, or is about to."""
 
 
 class Control:
     """A connection to a supervisor; generations launched over it end with it unless they were promoted."""
+
+    older = False
+    """Whether the supervisor is of an older ocrpack; such a one tells its status and stops, and does nothing else."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -39,32 +70,65 @@ class Control:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         with contextlib.suppress(OSError):  # what the supervisor never read
             self._file.close()
         self._connection.close()
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send one request and return its answer.
+    def status(self) -> SupervisorStatus:
+        """Return how the supervisor and its generations stand."""
+        return self._ask(GetStatus(protocol=PROTOCOL), SupervisorStatus, _ANSWER_S)
+
+    def launch(self, release: str, launch: Launch, secrets: Mapping[str, str]) -> Launched:
+        """Start a release behind its gate.
 
         Raises:
-            BootError: the supervisor refused, or is gone.
+            BootError: its processes cannot be started.
         """
-        self._connection.settimeout(_LONGEST_S if do in _LONG else _ANSWER_S)
+        return self._ask(LaunchRelease(release=release, launch=launch, secrets=dict(secrets)), Launched, _ANSWER_S)
+
+    def poll(self, number: int) -> int | None:
+        """Return the exit status of a generation, or None while it runs; -1 if that is not known."""
+        return self._ask(Poll(number=number), Polled, _ANSWER_S).status
+
+    def promote(self, number: int) -> None:
+        """Let a generation take the public address from the one that serves.
+
+        Raises:
+            BootError: it does not; the one that served goes on.
+        """
+        self._ask(Promote(number=number), Done, _ANSWER_S)
+
+    def discard(self, number: int) -> None:
+        """End a generation; if it serves, the one before it takes over first."""
+        self._ask(Discard(number=number), Done, _DRAINED_S)
+
+    def settle(self, number: int | None) -> Settled:
+        """Drain and end all generations but one; None spares none."""
+        return self._ask(Settle(number=number), Settled, _DRAINED_S)
+
+    def stop(self) -> Settled:
+        """Drain and end all generations, then the supervisor."""
+        return self._ask(Stop(), Settled, _DRAINED_S)
+
+    def _ask(self, request: Request, kind: type[A], deadline_s: float) -> A:
+        if self.older and not isinstance(request, FOR_ALL_VERSIONS):
+            raise SupervisorError("the supervisor is of an older ocrpack", "run the command again")
+        self._connection.settimeout(deadline_s)
         try:
-            self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            self._file.write(encode_request(request))
             self._file.flush()
             line = self._file.readline()
+        except TimeoutError:
+            raise SupervisorError(f"the supervisor did not answer within {deadline_s:g} s", SEE_LOG) from None
         except OSError as error:
-            raise BootError(f"the supervisor did not answer: {error}", "see logs/supervisor.log") from error
-        if not line:
-            raise BootError("the supervisor ended", "see logs/supervisor.log below the deployment's folder")
-        try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError as error:
-            raise BootError("the supervisor ended while it answered", "see logs/supervisor.log") from error
-        if "error" in answer:
-            raise BootError(answer["error"], "`ocrpack logs --instance` shows the app's output")
-        return answer
+            raise _EndedError(f"the supervisor ended: {error}", SEE_LOG) from error
+        if not line.endswith(b"\n"):
+            raise _EndedError("the supervisor ended", SEE_LOG)
+        return decode_answer(line, kind)
 
 
 def connect(deployment: Deployment) -> Control | None:
@@ -72,7 +136,7 @@ def connect(deployment: Deployment) -> Control | None:
 
     Raises:
         PreflightError: the deployment is another user's.
-        BootError: the supervisor is there and does not answer.
+        SupervisorError: the supervisor is there and does not answer, or is of a newer ocrpack.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(_CONNECT_S)
@@ -89,15 +153,22 @@ def connect(deployment: Deployment) -> Control | None:
         return None
     except OSError as error:  # it may well be there: nobody may take its place
         connection.close()
-        raise BootError(f"the supervisor of {deployment.name} cannot be asked: {error}", "mend the cause") from error
+        raise SupervisorError(
+            f"the supervisor of {deployment.name} cannot be asked: {error}", "mend the cause"
+        ) from error
     supervisor = Control(connection)
     try:
-        supervisor.ask("status")
-    except BootError as error:
-        supervisor.__exit__()
-        if isinstance(error.__cause__, TimeoutError):
-            raise
+        protocol = supervisor.status().protocol
+    except _EndedError:
+        supervisor.close()
         return None
+    except SupervisorError:
+        supervisor.close()
+        raise
+    if protocol > PROTOCOL:
+        supervisor.close()
+        raise SupervisorError(f"{deployment.name} is supervised by a newer ocrpack than this one", USE_THE_NEWER)
+    supervisor.older = protocol < PROTOCOL
     return supervisor
 
 
@@ -106,29 +177,34 @@ def stop_supervisor(deployment: Deployment) -> bool:
     supervisor = connect(deployment)
     if supervisor is not None:
         with supervisor:
-            identity = processes.identify(supervisor.ask("status")["pid"])
-            supervisor.ask("stop")
-        deadline = time.monotonic() + _CONNECT_S
-        while identity is not None and identity.alive and time.monotonic() < deadline:
-            time.sleep(0.02)
-    left = adopt(deployment)
+            identity = processes.identify(supervisor.status().pid)
+            supervisor.stop()
+        _wait_for_end(identity)
+    left = left_running(deployment)
+    end_others(deployment, left)
     for generation in left:
         generation.leave()
     return supervisor is not None or bool(left)
 
 
-def runs(deployment: Deployment) -> bool:
-    """Tell whether the deployment's supervisor runs."""
+def _wait_for_end(identity: processes.Identity | None) -> None:
+    deadline = time.monotonic() + _CONNECT_S
+    while identity is not None and identity.alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def why_another(deployment: Deployment) -> str:
+    """Return why what runs needs another supervisor, or nothing where it does not or where nothing runs.
+
+    Raises:
+        PreflightError: the deployment is another user's.
+        SupervisorError: the supervisor does not answer, or is of a newer ocrpack.
+    """
     supervisor = connect(deployment)
     if supervisor is None:
-        return False
+        return "its supervisor was gone" if left_running(deployment) else ""
     with supervisor:
-        return True
-
-
-def serving(status: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the generation that serves, of a supervisor's status, or None."""
-    return next((one for one in status["generations"] if one["number"] == status["serving"]), None)
+        return "its supervisor was of an older ocrpack" if supervisor.older else ""
 
 
 def ensure_supervisor(deployment: Deployment, host: str, port: int, *, may_stop: bool = True) -> Control:
@@ -136,31 +212,65 @@ def ensure_supervisor(deployment: Deployment, host: str, port: int, *, may_stop:
 
     Generations that outlived an earlier supervisor give it their listener and go on. It outlives this process and
     gets none of its secrets. Where systemd owns the address, it starts the supervisor. Generations that do not give
-    their listener are stopped if that is permitted.
+    their listener are stopped if that is permitted. A supervisor of an older ocrpack is replaced, and what it
+    started goes on; hold the deployment's lock, so that no other command uses it.
 
     Raises:
         PreflightError: the address is taken.
-        BootError: the supervisor did not start, or may not stop what holds the address.
+        SupervisorError: the supervisor did not start, is of a newer ocrpack, may not be replaced, or may not stop
+            what holds the address.
     """
     unit = units.owner(deployment)
     if unit is not None:
         unit.write(dataclasses.replace(deployment.load_state(), host=host, port=port))
     supervisor = connect(deployment)
-    if supervisor is not None:
+    if supervisor is not None and not supervisor.older:
         return supervisor
     if unit is not None:
-        if may_stop and not unit.listens():
+        if supervisor is not None:
+            _require_same_python(unit)
+            _kill(supervisor)
+        elif may_stop and not unit.listens():
             stop_supervisor(deployment)
         unit.start()
         return _wait_for_supervisor(deployment)
     listener = _inherited_listener(deployment, port)
     if listener is None and not may_stop and left_running(deployment):
-        text = f"{deployment.name} serves without a supervisor, and does not give its address to a new one"
-        raise BootError(text, f"`ocrpack restart {deployment.name}` starts it anew")
+        text = f"{deployment.name} serves, and does not give its address to a new supervisor"
+        raise SupervisorError(text, f"`ocrpack restart {deployment.name}` starts it anew")
     if listener is None:
         ended = stop_supervisor(deployment)
         listener = bind(host, port, _CONNECT_S if ended else 0)
+    elif supervisor is not None:
+        _kill(supervisor)
     return _start_supervisor(deployment, listener)
+
+
+def _require_same_python(unit: units.Unit) -> None:
+    """Refuse to replace an older supervisor by one that systemd starts from an ocrpack that may be as old.
+
+    Raises:
+        SupervisorError: the unit's interpreter is another one.
+    """
+    if unit.setup.python != sys.executable:
+        name = unit.deployment.name
+        raise SupervisorError(
+            f"systemd starts the supervisor of {name} with an older ocrpack, that of {unit.setup.python}",
+            f"update that one and use it, or `ocrpack service install {name}` with this one",
+        )
+
+
+def _kill(supervisor: Control) -> None:
+    """Kill an older supervisor, and leave its generations running.
+
+    Asked to end it would end them, too. They hold the public listener themselves, and never notice that it is gone.
+    It cannot stay: the files that it would start apps with may have been replaced by this version's.
+    """
+    with supervisor:
+        identity = processes.identify(supervisor.status().pid)
+    if identity is not None:
+        identity.signal(signal.SIGKILL)
+    _wait_for_end(identity)
 
 
 def _inherited_listener(deployment: Deployment, port: int) -> socket.socket | None:
@@ -202,4 +312,4 @@ def _wait_for_supervisor(deployment: Deployment) -> Control:
         if found is not None:
             return found
         time.sleep(0.05)
-    raise BootError("the supervisor did not start", f"see {deployment.supervisor_log}")
+    raise SupervisorError("the supervisor did not start", f"see {deployment.supervisor_log}")

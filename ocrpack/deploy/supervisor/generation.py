@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ _RECORD = "generation.json"
 _MARK = "OCRPACK_RUN"
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Generation:
     """The running processes of one release: a gunicorn master, its workers and their log writer."""
 
@@ -124,7 +124,7 @@ class Generation:
 
     def keep_log(self, deployment: Deployment) -> None:
         """Start another log writer if the one that was there is dead."""
-        if self.writer.ended() is not None and self.master.ended() is None:
+        if not self.gone and self.writer.ended() is not None and self.master.ended() is None:
             handle = os.open(self.run / "output", os.O_RDONLY | os.O_NONBLOCK)
             os.set_blocking(handle, True)
             try:
@@ -170,7 +170,13 @@ def _kill_all(run: Path) -> None:
 
 
 def start(
-    deployment: Deployment, number: int, release: str, launch: Launch, public: socket.socket, secrets: Mapping[str, str]
+    deployment: Deployment,
+    public: socket.socket,
+    *,
+    number: int,
+    release: str,
+    launch: Launch,
+    secrets: Mapping[str, str],
 ) -> Generation:
     """Start a release behind its gate and return at once.
 
@@ -182,23 +188,34 @@ def start(
         OSError: no more descriptors, or the run folder cannot be made.
     """
     run = deployment.run / f"generation-{number}"
-    try:
-        return _start(deployment, number, release, launch, public, secrets, run)
-    except BaseException:
-        _kill_all(run)
-        shutil.rmtree(run, ignore_errors=True)
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, run, ignore_errors=True)
+        undo.callback(_kill_all, run)
+        master, writer = _start(deployment, public, run, release=release, launch=launch, secrets=secrets)
+        made = Generation(
+            number=number,
+            release=release,
+            launch=launch,
+            run=run,
+            started=time.time(),
+            master=master,
+            writer=writer,
+        )
+        made.record()
+        undo.pop_all()
+    return made
 
 
 def _start(
     deployment: Deployment,
-    number: int,
+    public: socket.socket,
+    run: Path,
+    *,
     release: str,
     launch: Launch,
-    public: socket.socket,
     secrets: Mapping[str, str],
-    run: Path,
-) -> Generation:
+) -> tuple[Master, Master]:
+    """Make the run folder, and start the master and its log writer in it."""
     shutil.rmtree(run, ignore_errors=True)
     (run / "home").mkdir(parents=True)
     os.mkfifo(run / "output", 0o600)
@@ -239,9 +256,7 @@ def _start(
             output=output,
             pass_fds=[*passed, *([] if secrets_end is None else [secrets_end])],
         )
-    made = Generation(number, release, launch, run, time.time(), Child(process), writer)
-    made.record()
-    return made
+    return Child(process), writer
 
 
 def _environment(deployment: Deployment, release: str, launch: Launch, run: Path) -> dict[str, str]:
@@ -274,24 +289,18 @@ def _pipe_holding(data: bytes) -> int:
     return reading
 
 
-def adopt(deployment: Deployment) -> list[Generation]:
-    """Return the generations that a dead supervisor left running, oldest first; what is left of others is ended."""
-    found = []
-    for run in deployment.run.glob("generation-*"):
-        generation = _read(run)
-        if generation is not None and generation.master.ended() is None:
-            found.append(generation)
-        else:
-            _end_all(run)
-            shutil.rmtree(run, ignore_errors=True)
-    return sorted(found, key=lambda generation: generation.number)
-
-
 def left_running(deployment: Deployment) -> list[Generation]:
     """Return the generations whose masters run, oldest first; nothing is changed."""
     found = (_read(run) for run in deployment.run.glob("generation-*"))
     alive = [generation for generation in found if generation is not None and generation.master.ended() is None]
     return sorted(alive, key=lambda generation: generation.number)
+
+
+def end_others(deployment: Deployment, kept: Collection[Generation]) -> None:
+    """End what is left of all generations but those: of dead masters, and of records that cannot be read."""
+    for run in set(deployment.run.glob("generation-*")) - {generation.run for generation in kept}:
+        _end_all(run)
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def lingers(deployment: Deployment) -> bool:

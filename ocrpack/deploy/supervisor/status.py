@@ -40,7 +40,7 @@ def status(deployment: Deployment) -> Status:
 
     Raises:
         PreflightError: it is another user's.
-        BootError: its supervisor does not answer.
+        SupervisorError: its supervisor does not answer, or is of a newer ocrpack.
     """
     try:
         state, current = deployment.load_state(), deployment.current
@@ -63,15 +63,15 @@ def status(deployment: Deployment) -> Status:
     if supervisor is None:
         return dataclasses.replace(known, state="unsupervised") if left_running(deployment) else known
     with supervisor:
-        answer = supervisor.ask("status")
-    known = dataclasses.replace(known, pid=answer["pid"], restarts=answer["restarts"])
-    serving = client.serving(answer)
+        answer = supervisor.status()
+    known = dataclasses.replace(known, pid=answer.pid, restarts=answer.restarts)
+    serving = answer.serving_generation
     if serving is None:
         return known
-    if not serving["alive"]:
+    if not serving.alive:
         return dataclasses.replace(known, state="restarting", pid=None)
-    uptime = round(time.time() - serving["started"], 1)
-    return dataclasses.replace(known, state="running", pid=serving["pid"], uptime_s=uptime)
+    uptime = round(time.time() - serving.started, 1)
+    return dataclasses.replace(known, state="running", pid=serving.pid, uptime_s=uptime)
 
 
 def processes(deployment: Deployment) -> list[int]:
@@ -83,7 +83,7 @@ def processes(deployment: Deployment) -> list[int]:
         masters = [generation.master.identity.pid for generation in left_running(deployment)]
     else:
         with supervisor:
-            masters = [one["pid"] for one in supervisor.ask("status")["generations"] if one["alive"]]
+            masters = [one.pid for one in supervisor.status().generations if one.alive]
     found = []
     for pid in masters:
         with contextlib.suppress(psutil.Error):
@@ -96,4 +96,4 @@ def needs_mending(deployment: Deployment) -> bool:
     """Tell whether a command or a supervisor was killed and left something to finish, to undo or to take over."""
     if deployment.half_way or command_lock.was_left(deployment):
         return True
-    return not client.runs(deployment) and bool(left_running(deployment))
+    return bool(client.why_another(deployment))

@@ -88,6 +88,7 @@ class Child:
 
     def __init__(self, process: Popen[bytes]) -> None:
         self._process = process
+        # One that ended already has no identity any more; this one is alive for nobody.
         self.identity = identify(process.pid) or Identity(process.pid, "", boot_id())
 
     def ended(self) -> int | None:
