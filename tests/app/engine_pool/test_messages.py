@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
-from drawings import PROJECT
+from tests.app.drawings import PROJECT
 
 from ocrpack.app import create_app
 from ocrpack.app.core import fastjson
