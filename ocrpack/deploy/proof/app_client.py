@@ -79,7 +79,13 @@ class Answer:
 
 
 def request(
-    address: Address, path: str, timeout_s: float, method: str = "GET", body: bytes = b"", content_type: str = ""
+    address: Address,
+    path: str,
+    timeout_s: float,
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    content_type: str = "",
 ) -> Answer:
     """Send one request.
 

@@ -11,10 +11,7 @@ from ocrpack.descriptor import Descriptor, Endpoint
 from ocrpack.errors import BootError, Finding, Where
 
 _PROBE_S = 5.0
-
 _POLL_S = 0.03
-
-GRACE_S = 5.0
 
 
 def wait_until_ready(
