@@ -43,7 +43,7 @@ _PACKAGES = {
 """Debian's packages of native libraries that wheels of this field expect on the machine."""
 
 
-def check(
+def failing_imports(
     environment: Environment, release: Path, modules: list[str], variables: Mapping[str, str], deadline_s: float
 ) -> list[Finding]:
     """Import modules in an environment, once for each, and return a finding for each that cannot be imported.

@@ -8,15 +8,16 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from ocrpack.bundle import LOCK, Archive, Manifest, Pin, parse_lock, this_machine
+from ocrpack.bundle import LOCK, Archive, Manifest, Pin, Target, parse_lock, this_machine, verify_signature
 from ocrpack.deploy.proof.app_client import Address
 from ocrpack.deploy.steps import missing_weights
-from ocrpack.deploy.steps.plan import Options, Plan
-from ocrpack.deploy.store import environments, interpreters, releases, secrets_file
+from ocrpack.deploy.steps.options import Options
+from ocrpack.deploy.steps.plan import Plan
+from ocrpack.deploy.store import blobs, environments, interpreters, secrets_file
 from ocrpack.deploy.store.interpreters import Python
 from ocrpack.deploy.store.layout import Deployment, Root
 from ocrpack.deploy.store.state import State
@@ -45,7 +46,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     if sys.platform == "win32":
         raise PreflightError("deploy runs on Linux and macOS", "follow SETUP.md in the bundle, or deploy inside WSL")
     manifest = archive.manifest
-    signer = missing_weights.signer(archive, root, options.allowed_signers)
+    signer = _signer(archive, root, options.allowed_signers)
     descriptor = archive.descriptor()
     lock = parse_lock(archive.read(LOCK))
     deployment = root.deployment(descriptor.name)
@@ -53,8 +54,8 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     refuse_other_content(deployment, manifest)
     ledger = None
     if options.tag:
-        ledger = git_tag.choose(options.tag_repo, bundle, root.ledger)
-        git_tag.check(ledger, descriptor.name, descriptor.version, manifest.digest)
+        ledger = git_tag.choose_repository(options.tag_repo, bundle, root.ledger)
+        git_tag.is_tagged(ledger, descriptor.name, descriptor.version, manifest.digest)
 
     problems: list[PreflightError] = []
     uv = _collect(problems, lambda: interpreters.choose_installer(options.installer))
@@ -78,7 +79,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     findings = [*_system(descriptor), *_tls(descriptor.app), *_resources(descriptor, manifest, root, deployment, ready)]
     findings += _memory(descriptor, deployment, stop_first=options.care.stop_first)
     if options.offline and not ready and python is not None:
-        findings += [missing_weights.no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
+        findings += [_no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
     weights = missing_weights.find(archive, root, descriptor, options.weights, fetches=not options.offline)
     findings += weights.findings
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -90,9 +91,48 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     host, port, moved = address
     warnings = tuple(finding for finding in findings if finding.severity != "error") + moved
     return Plan(
-        manifest, descriptor, deployment, python, uv, key, ready, options.offline or not lacks, signer, weights, host,
-        port, values, ledger, warnings,
-    )  # fmt: skip
+        manifest=manifest,
+        descriptor=descriptor,
+        deployment=deployment,
+        python=python,
+        uv=uv,
+        environment_key=key,
+        environment_ready=ready,
+        offline=options.offline or not lacks,
+        signer=signer,
+        supply=weights,
+        host=host,
+        port=port,
+        secrets=values,
+        ledger=ledger,
+        warnings=warnings,
+    )
+
+
+def _signer(archive: Archive, root: Root, allowed: Path | None) -> str | None:
+    """Return who signed a bundle, where that is asked for: by a file of allowed signers, or by the root's own.
+
+    Raises:
+        BundleError: it is not signed by one of them.
+    """
+    # A link whose file is gone still asks for a signature: it is refused, and not taken for no wish.
+    wanted = allowed or (root.allowed_signers if os.path.lexists(root.allowed_signers) else None)
+    if wanted is None:
+        return None
+    return verify_signature(archive.path.name, archive.manifest.digest, archive.signature(), wanted)
+
+
+def _no_wheel(pin: Pin, carried: Mapping[str, str], machine: Target) -> Finding:
+    """Return the finding for a package that the bundle carries no fitting wheel of."""
+    prefix = pin.name.replace("-", "_") + "_"
+    there = sorted(name for name in carried if name.lower().replace("-", "_").startswith(prefix))
+    return Finding(
+        "wheel-missing",
+        f"the bundle carries no wheel of {pin.name} {pin.version} for {machine}",
+        "build it with --wheels for this --platform and --python, or deploy without --offline",
+        expected=str(machine),
+        got=", ".join(there) or "no wheel",
+    )
 
 
 def _all_of(errors: list[Finding]) -> PreflightError:
@@ -219,7 +259,7 @@ def _resources(
     yield from resources.writable(deployment.folder)
     yield from resources.foreign(deployment.folder)
     yield from resources.clock([deployment.deploy_log])
-    stored = {entry.sha256 for entry in releases.shared(manifest) if (root.blobs / entry.sha256).exists()}
+    stored = {entry.sha256 for entry in blobs.shared(manifest) if (root.blobs / entry.sha256).exists()}
     size = sum(entry.size for entry in manifest.files if entry.sha256 not in stored) + _SPARE_BYTES
     size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * MIB
     yield from resources.disk(deployment.folder, size, "free some space: `ocrpack status` and `ocrpack remove` help")

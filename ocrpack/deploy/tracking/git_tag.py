@@ -30,7 +30,7 @@ class Ledger:
     own: bool
 
 
-def choose(tag_repo: Path | None, bundle: Path, own: Path) -> Ledger:
+def choose_repository(tag_repo: Path | None, bundle: Path, own: Path) -> Ledger:
     """Return the repository for the tag: the given one, else one around the bundle or the working folder, else `own`.
 
     A repository without a commit has nothing to tag, and one that git refuses to read cannot be tagged: they are
@@ -85,7 +85,7 @@ def _unreadable(repository: Repo, error: GitCommandError) -> PreflightError:
     return PreflightError(f"git cannot read {repository.git_dir}: {words}", f"mend it, {_NO_TAG}")
 
 
-def check(ledger: Ledger, name: str, version: str, digest: str) -> bool:
+def is_tagged(ledger: Ledger, name: str, version: str, digest: str) -> bool:
     """Tell whether the tag of this very bundle is there already.
 
     Raises:
@@ -120,7 +120,7 @@ def tag_name(name: str, version: str) -> str:
     return f"{name}/v{version}"
 
 
-def mark(ledger: Ledger, name: str, version: str, digest: str, samples: tuple[SampleResult, ...]) -> str:
+def tag_version(ledger: Ledger, name: str, version: str, *, digest: str, samples: tuple[SampleResult, ...]) -> str:
     """Tag the version and return the tag; the same tag again changes nothing.
 
     Raises:
@@ -130,7 +130,7 @@ def mark(ledger: Ledger, name: str, version: str, digest: str, samples: tuple[Sa
     import git
 
     tag = tag_name(name, version)
-    if check(ledger, name, version, digest):
+    if is_tagged(ledger, name, version, digest):
         return tag
     lines = [
         f"{name} {version}",
