@@ -104,7 +104,7 @@ class Changeover:
         """
         try:
             with client.ensure_supervisor(self.deployment, target.host, target.port) as supervisor:
-                _require_address(supervisor.ask("status"), target)
+                _require_address(supervisor.ask("status")["port"], target)
                 return bring_into_service(supervisor, target, self.journal, self.options.care)
         except BaseException:  # on Ctrl-C, too
             with contextlib.suppress(OcrpackError, OSError):  # the error at hand is the one to tell
@@ -173,12 +173,12 @@ class Changeover:
         )
 
 
-def _require_address(status: dict[str, Any], target: Target) -> None:
+def _require_address(port: int, target: Target) -> None:
     """Refuse to go on when another deploy has meanwhile given the service another address.
 
     Raises:
         PreflightError: it has.
     """
-    if status["port"] != target.port:
+    if port != target.port:
         name = target.deployment.name
-        raise PreflightError(f"{name} serves on port {status['port']} by now, not on {target.port}", "deploy again")
+        raise PreflightError(f"{name} serves on port {port} by now, not on {target.port}", "deploy again")

@@ -47,7 +47,7 @@ def deploy(bundle: Path, root: Root, options: Options, callbacks: Callbacks) -> 
     with explained_io("deploy", root.path), Archive(bundle) as archive, processes.mark_children(journal.deploy):
         manifest = archive.manifest
         deployment = root.deployment(manifest.name)
-        if deployment.deploy_log.exists():  # where there is none yet, preflight may still refuse to touch the machine
+        if deployment.deploy_log.exists():  # before the first deploy, preflight leaves no trace
             journal.keep_in(deployment.deploy_log)
         with journal.command(f"deploy {manifest.name} {manifest.version}", manifest.release, process=me()):
             with journal.phase("preflight"):

@@ -47,7 +47,7 @@ def wait_until_ready(
 
 
 def health(address: Address, descriptor: Descriptor, timeout_s: float = _PROBE_S) -> list[Finding]:
-    """Ask the health and ready endpoints; an empty list means sound."""
+    """Ask the health and ready endpoints that the app declares, and return what is wrong with them."""
     findings = []
     for purpose in ("health", "ready"):
         endpoint = descriptor.endpoint(purpose)

@@ -91,8 +91,9 @@ def _one_by_one(address: Address, descriptor: Descriptor, folder: Path, journal:
 def _at_once(
     address: Address, descriptor: Descriptor, folder: Path, alone: tuple[SampleResult, ...]
 ) -> Iterator[Finding]:
-    """Send samples side by side; an app that says it is busy is asked again when it is not."""
+    """Send samples at the same time and find texts that differ from before; a busy app is asked again alone."""
     pairs = list(zip(descriptor.samples, alone, strict=True))
+    # One sample alone would not be side by side with anything.
     pairs = (pairs * 2 if len(pairs) == 1 else pairs)[:_AT_ONCE]
     patient = [sample.model_copy(update={"max_seconds": sample.max_seconds * len(pairs)}) for sample, _ in pairs]
     with ThreadPoolExecutor(max(1, len(pairs))) as pool:
@@ -115,6 +116,7 @@ def _at_once(
 def _compare(
     reference: Reference, descriptor: Descriptor, folder: Path, samples: tuple[SampleResult, ...], journal: Journal
 ) -> tuple[Comparison, ...]:
+    """Send the samples to the running release, too, and log how its texts differ."""
     compared = []
     for sample, now in zip(descriptor.samples, samples, strict=True):
         before = run_sample(reference.address, reference.descriptor, folder, sample)
@@ -152,7 +154,7 @@ def _regressions(comparison: tuple[Comparison, ...], allowed: float) -> Iterator
 
 
 def _require(findings: list[Finding]) -> None:
-    """Refuse findings.
+    """Raise an error for findings, if there are any.
 
     Raises:
         SmokeError: the first one, with the expected and the received text.

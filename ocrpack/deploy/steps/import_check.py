@@ -1,4 +1,4 @@
-"""Look whether the packages of an environment bring what the app imports, and whether it can be imported."""
+"""Import in its environment what the app imports, so that a missing package or library is found before the boot."""
 
 from __future__ import annotations
 
@@ -53,14 +53,12 @@ def failing_imports(
     Raises:
         EnvironmentSetupError: the imports did not end within the deadline.
     """
-    done = _done(environment)
+    done = _imported_before(environment)
     wanted = [name for name in modules if name not in done]
     if not wanted:
         return []
-    argv = [
-        environment.python, "-I", "-X", f"pycache_prefix={environment.pycache}", "-c", _IMPORT, release,
-        json.dumps(wanted),
-    ]  # fmt: skip
+    cache = ["-X", f"pycache_prefix={environment.pycache}"]
+    argv = [environment.python, "-I", *cache, "-c", _IMPORT, release, json.dumps(wanted)]
     try:
         lines = run(argv, cwd=release, env=variables, deadline_s=deadline_s).stdout.splitlines()
     except CommandError as error:
@@ -76,7 +74,8 @@ def failing_imports(
     return findings
 
 
-def _done(environment: Environment) -> set[str]:
+def _imported_before(environment: Environment) -> set[str]:
+    """Return the modules that were imported without a finding since the environment was made."""
     try:
         return set(json.loads((environment.folder / _CHECKED).read_text("utf-8")))
     except (OSError, ValueError):

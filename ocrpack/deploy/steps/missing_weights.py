@@ -52,7 +52,7 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
         if folder is not None:
             places += [folder / name for name in (entry.path, entry.path.rpartition("/")[2], entry.sha256)]
         found = _fitting(places, entry)
-        source = _source(descriptor, entry) if fetches else ()
+        source = _addresses(descriptor, entry) if fetches else ()
         if found is not None:
             here[entry.sha256] = found
         elif source:
@@ -66,11 +66,14 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
 
 
 def _fitting(places: list[Path], entry: Entry) -> Path | None:
-    """Return the first file of the right size; of several the first one with the right content."""
+    """Return the first file of the right size; of several, the first one with the right digest.
+
+    The last one is not read: unpacking checks its digest, and large files are slow to read twice.
+    """
     sized = [place for place in places if place.is_file() and place.stat().st_size == entry.size]
     return next((place for place in sized[:-1] if sha256_of(place) == entry.sha256), sized[-1] if sized else None)
 
 
-def _source(descriptor: Descriptor, entry: Entry) -> tuple[str, ...]:
+def _addresses(descriptor: Descriptor, entry: Entry) -> tuple[str, ...]:
     weight = next((one for one in descriptor.model.weights if one.path == entry.path), None)
     return weight.places if weight is not None and weight.source else ()

@@ -31,6 +31,7 @@ from ocrpack.errors import ConflictError, Finding, PreflightError, UsageError, W
 
 _SPARE_BYTES = 64 << 20
 _ENVIRONMENT_MB = 300
+"""What an environment takes on the disk where the descriptor does not tell."""
 _LAST_PORT = 65535
 _T = TypeVar("_T")
 
@@ -67,7 +68,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     python = _collect(
         problems, lambda: interpreters.find_python(descriptor.python, uv, lambda one: not carried or not lacking(one))
     )
-    address = _collect(problems, lambda: _address(deployment, state, descriptor, options))
+    address = _collect(problems, lambda: _choose_address(deployment, state, descriptor, options))
     values = _collect(
         problems, lambda: secrets_file.gather(descriptor.secrets, deployment.secrets, options.secrets_file, os.environ)
     )
@@ -76,7 +77,11 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         key = environments.key(lock, python)
         ready = environments.find(root, key) is not None
         lacks = lacking(python)
-    findings = [*_system(descriptor), *_tls(descriptor.app), *_resources(descriptor, manifest, root, deployment, ready)]
+    findings = [
+        *_missing_software(descriptor),
+        *_tls(descriptor.app),
+        *_resources(descriptor, manifest, root, deployment, ready),
+    ]
     findings += _memory(descriptor, deployment, stop_first=options.care.stop_first)
     if options.offline and not ready and python is not None:
         findings += [_no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
@@ -87,7 +92,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         own = Finding("preflight", problem.message, problem.remedy)
         errors.extend(problem.findings or (own,))
     if errors or python is None or address is None or values is None:
-        raise _all_of(errors)
+        raise _refusal(errors)
     host, port, moved = address
     warnings = tuple(finding for finding in findings if finding.severity != "error") + moved
     return Plan(
@@ -135,7 +140,8 @@ def _no_wheel(pin: Pin, carried: Mapping[str, str], machine: Target) -> Finding:
     )
 
 
-def _all_of(errors: list[Finding]) -> PreflightError:
+def _refusal(errors: list[Finding]) -> PreflightError:
+    """Return the error for all findings, with the first one as its message."""
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return PreflightError(f"{first.message}{more}", first.remedy, tuple(errors))
@@ -150,10 +156,11 @@ def require_memory(descriptor: Descriptor, deployment: Deployment, *, stop_first
     findings = _memory(descriptor, deployment, stop_first=stop_first)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        raise _all_of(errors)
+        raise _refusal(errors)
 
 
 def _collect(problems: list[PreflightError], attempt: Callable[[], _T]) -> _T | None:
+    """Return what an attempt gives; note its refusal, so that all of them are told at once."""
     try:
         return attempt()
     except PreflightError as error:
@@ -176,7 +183,7 @@ def refuse_other_content(deployment: Deployment, manifest: Manifest) -> None:
             )
 
 
-def _address(
+def _choose_address(
     deployment: Deployment, state: State, descriptor: Descriptor, options: Options
 ) -> tuple[str, int, tuple[Finding, ...]]:
     """Return host and port: of the running service, else as asked, as before, or as declared."""
@@ -231,7 +238,7 @@ def _tls(app: App) -> Iterator[Finding]:
         yield Finding("tls", text, "put the certificate and its key there, readable for this user")
 
 
-def _system(descriptor: Descriptor) -> Iterator[Finding]:
+def _missing_software(descriptor: Descriptor) -> Iterator[Finding]:
     for package in descriptor.system_packages:
         remedy = f"Debian, Ubuntu: `apt-get install {package.name}`"
         if package.program and shutil.which(package.program) is None:

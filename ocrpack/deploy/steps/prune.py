@@ -17,7 +17,7 @@ def prune_deployment(root: Root, deployment: Deployment, keep: int, *, dry_run: 
     """
     state = deployment.load_state()
     spare = {name for name in (deployment.current, state.last_good, *running_releases(deployment)) if name is not None}
-    removed = releases.prune(root, deployment, keep, spare, dry_run=dry_run)
+    removed = releases.remove_old(root, deployment, keep, spare, dry_run=dry_run)
     if dry_run:
         return removed
     forget_records(deployment)

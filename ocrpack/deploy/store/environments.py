@@ -72,7 +72,7 @@ class Environment:
 
 
 def key(lock: Lock, python: Python) -> str:
-    """Return the name of the environment for this lock on this Python and platform."""
+    """Return the name of the environment for this lock on this Python and platform; licences make no difference."""
     digest = hashlib.sha256("\n".join(replace(pin, licence="").text for pin in lock.pins).encode())
     return f"{digest.hexdigest()[:16]}-{python.tag}-{python.version}-{python.platform}"
 
@@ -110,6 +110,7 @@ def find(root: Root, name: str) -> Environment | None:
 
 
 def _open_lock(root: Root, name: str, purpose: str) -> int:
+    """Open a lock file beside an environment; it stays, since another command may wait for it."""
     root.environments.mkdir(parents=True, exist_ok=True)
     return os.open(root.environments / f".{name}.{purpose}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
@@ -225,6 +226,11 @@ def _to_install(lock: Lock, offline: bool) -> bytes:
 
 @contextlib.contextmanager
 def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
+    """Keep other deploys from making the same environment meanwhile.
+
+    Raises:
+        EnvironmentSetupError: another one has been making it for longer than the deadline.
+    """
     import fcntl
 
     handle = _open_lock(root, name, "make")
@@ -260,7 +266,7 @@ def remove_unused(root: Root, used: set[str]) -> list[str]:
         except BlockingIOError:
             continue
         else:
-            (folder / _READY).unlink(missing_ok=True)
+            (folder / _READY).unlink(missing_ok=True)  # first: what is removed in part must not count as whole
             remove_tree(folder)
             removed.append(folder.name)
         finally:
@@ -269,7 +275,7 @@ def remove_unused(root: Root, used: set[str]) -> list[str]:
 
 
 def find_damage(environment: Environment) -> list[Finding]:
-    """Look whether an environment's packages have all of their files and agree; an empty list means sound."""
+    """Return what is wrong with an environment: packages that disagree, or have lost files."""
     uv = find_uv()
     argv = (
         [uv, "pip", "check", "--python", environment.python] if uv else [environment.python, "-I", "-m", "pip", "check"]

@@ -1,4 +1,7 @@
-"""Unpack bundles into releases: checked while they are written, read-only, published whole."""
+"""Unpack bundles into releases, look whether they were altered, and remove old ones.
+
+A release is checked while it is written, read-only, and under its name only once it is whole.
+"""
 
 from __future__ import annotations
 
@@ -204,7 +207,7 @@ def clean_leftovers(root: Root, deployment: Deployment, running: set[str]) -> li
     return [folder.name for folder in left]
 
 
-def prune(root: Root, deployment: Deployment, keep: int, spare: set[str], *, dry_run: bool = False) -> list[str]:
+def remove_old(root: Root, deployment: Deployment, keep: int, spare: set[str], *, dry_run: bool = False) -> list[str]:
     """Remove old releases beyond the newest `keep`, never one of `spare`; old failures and unused blobs too.
 
     The names of releases and failures are returned; with `dry_run` nothing is removed.

@@ -156,6 +156,7 @@ def tag_version(ledger: Ledger, name: str, version: str, *, digest: str, samples
 
 
 def _first_commit(repository: Repo) -> str:
+    """Make an empty commit for the tags of a repository that has none, and return it."""
     tree = repository.git.hash_object("-w", "-t", "tree", os.devnull)
     commit = str(repository.git.commit_tree(tree, m="Deployments by ocrpack"))
     repository.git.update_ref("HEAD", commit)
@@ -163,7 +164,7 @@ def _first_commit(repository: Repo) -> str:
 
 
 def _identity(repository: Repo) -> dict[str, str]:
-    """Return who tags, where git has nobody configured."""
+    """Return the variables that name who tags, where git has nobody configured."""
     reader = repository.config_reader()
     if reader.get_value("user", "name", "") and reader.get_value("user", "email", ""):
         return {}
