@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 400
 MAX_FILES = 11
 """How many modules a folder may hold, its `__init__.py` not counted."""
-GROUND = ["errors", "compare", "shell", "logs"]
+GROUND = ["errors", "compare", "contract", "shell", "logs"]
 FLOORS = {
     "": [*GROUND, "descriptor", "bundle", "client", "deploy", "exports", "cluster", "hosts", "cli"],
     "bundle": ["format", "fetching", "packages", "contents", "init"],

@@ -14,7 +14,7 @@ from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, 
 from ocrpack.errors import BundleError, OcrpackError, VerifyError
 
 if TYPE_CHECKING:
-    from ocrpack.deploy.operations.deploy import Deployed, Listener
+    from ocrpack.deploy.operations.changeover import Callbacks, Deployed
     from ocrpack.deploy.proof.prove import Comparison
     from ocrpack.deploy.steps.plan import Plan
     from ocrpack.deploy.store.layout import Root
@@ -77,13 +77,26 @@ def deploy(
     from ocrpack.bundle import Archive
     from ocrpack.deploy.operations import deploy
     from ocrpack.deploy.steps import preflight
-    from ocrpack.deploy.steps.plan import Care, Options
+    from ocrpack.deploy.steps.options import Care, Options
 
     place = find_root(root)
     options = Options(
-        host, port, any_port, tag_repo, not no_tag, installer, boot_deadline, install_deadline, lock_wait, secrets,
-        keep, offline, weights, allowed_signers, care=Care(observe, max_regression, stop_first),
-    )  # fmt: skip
+        host=host,
+        port=port,
+        any_port=any_port,
+        tag_repo=tag_repo,
+        tag=not no_tag,
+        installer=installer,
+        boot_seconds=boot_deadline,
+        install_seconds=install_deadline,
+        lock_wait_s=lock_wait,
+        secrets_file=secrets,
+        keep=keep,
+        offline=offline,
+        weights=weights,
+        allowed_signers=allowed_signers,
+        care=Care(observe_s=observe, max_regression=max_regression, stop_first=stop_first),
+    )
     if dry_run:
         preflight.require_port(options)
         with Archive(bundle) as archive:
@@ -95,11 +108,11 @@ def deploy(
 
 
 @contextlib.contextmanager
-def _listener(quiet: bool) -> Iterator[Listener]:
-    from ocrpack.deploy.operations.deploy import Listener
+def _listener(quiet: bool) -> Iterator[Callbacks]:
+    from ocrpack.deploy.operations.changeover import Callbacks
 
     with console.Progress(quiet=quiet).shown() as progress:
-        yield Listener(progress.event, progress.total, progress.advance)
+        yield Callbacks(progress.event, progress.total, progress.advance)
 
 
 def rollback(
@@ -123,17 +136,22 @@ def rollback(
 
     Example: ocrpack rollback tesseract --to 1.0.0
     """
-    from ocrpack.deploy.operations import deploy
-    from ocrpack.deploy.steps.plan import Care, Options
+    from ocrpack.deploy.operations import rollback
+    from ocrpack.deploy.steps.options import Care, Options
 
     place = find_root(root)
     deployment = place.find(name)
     options = Options(
-        tag_repo=tag_repo, tag=not no_tag, installer=installer, install_seconds=install_deadline,
-        lock_wait_s=lock_wait, keep=keep, care=Care(observe, max_regression, stop_first),
-    )  # fmt: skip
+        tag_repo=tag_repo,
+        tag=not no_tag,
+        installer=installer,
+        install_seconds=install_deadline,
+        lock_wait_s=lock_wait,
+        keep=keep,
+        care=Care(observe_s=observe, max_regression=max_regression, stop_first=stop_first),
+    )
     if dry_run:
-        release, record = deploy.earlier(deployment, to)
+        release, record = rollback.find_earlier(deployment, to)
         facts = {"name": deployment.name, "from": deployment.current, "to": release, "version": record.version}
         if json:
             console.print_json({"dry_run": True, **facts})
@@ -141,7 +159,7 @@ def rollback(
             console.result(f"would roll {deployment.name} back from {deployment.current} to {release}")
         return
     with _listener(quiet or json) as listener:
-        deployed = deploy.rollback(deployment, to, place, options, listener)
+        deployed = rollback.rollback(deployment, to, place, options, listener)
     _show_deployed(deployed, json, quiet)
 
 
@@ -168,10 +186,8 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
 
 
 def _show_deployed(deployed: Deployed, as_json: bool, quiet: bool) -> None:
-    from ocrpack.deploy.operations.deploy import as_json as answer
-
     if as_json:
-        console.print_json(answer(deployed))
+        console.print_json(deployed.as_dict())
         return
     console.findings(deployed.warnings)
     console.result(f"{deployed.name} {deployed.version} serves on {deployed.url}")

@@ -12,7 +12,7 @@ from ocrpack.errors import Finding, PreflightError, UsageError
 
 if TYPE_CHECKING:
     from ocrpack.deploy.operations.doctor import Part
-    from ocrpack.deploy.systemd.unit_text import File, Scope
+    from ocrpack.deploy.systemd.unit_text import Scope, UnitFile
     from ocrpack.deploy.systemd.units import Unit
 
 User = Annotated[bool, typer.Option("--user", help="Units of this user, in ~/.config/systemd/user.")]
@@ -94,7 +94,7 @@ def install(
         console.result(f"{deployment.name} {then}: {done.unit.name}.service")
 
 
-def _show_plan(unit: Unit, files: list[File], json: bool, whole: bool) -> None:
+def _show_plan(unit: Unit, files: list[UnitFile], json: bool, whole: bool) -> None:
     if json:
         texts = [{"path": str(unit.folder / file.name), "text": file.text} for file in files]
         console.print_json({"dry_run": True, **_facts(unit), "files": texts})

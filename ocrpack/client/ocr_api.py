@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import re
 import threading
 import urllib.parse
@@ -14,8 +13,8 @@ from typing import Any, Self
 from ocrpack.client.connection import Connection, Reply, StoppedError, UnreadableError, refused
 from ocrpack.client.inputs import Source
 from ocrpack.client.patience import retry_after
+from ocrpack.contract import image_form, text_in
 
-_TEXT_KEYS = ("text", "extracted_text", "response_message")
 _FIRST_POLL_S, _SLOWEST_POLL_S, _LONGEST_POLL_S = 0.2, 2.0, 30.0
 
 
@@ -78,10 +77,8 @@ class Answer:
     @property
     def text(self) -> str:
         """The text of an answer in JSON or plain text."""
-        for key in _TEXT_KEYS:
-            if isinstance(self.document.get(key), str):
-                return str(self.document[key])
-        return self.content.decode("utf-8", "replace")
+        text = text_in(self.document)
+        return self.content.decode("utf-8", "replace") if text is None else text
 
     @property
     def pages(self) -> list[dict[str, Any]]:
@@ -108,7 +105,8 @@ class Service:
         """
         asked = "json" if output == "text" else output
         try:
-            body, content_type = _form(source, {"output": asked, **options.fields})
+            fields = {"output": asked, **options.fields}
+            body, content_type = image_form(source.relative.name, source.content(), fields)
         except OSError as error:
             raise UnreadableError("unreadable", f"cannot be read: {error.strerror or error}") from None
         reply = self._begin(body, content_type, options.long or source.is_document)
@@ -175,15 +173,6 @@ def _tell(job: dict[str, Any], on_pages: OnPages) -> None:
         on_pages(done, total if isinstance(total, int) else None)
 
 
-def _form(source: Source, fields: dict[str, str]) -> tuple[bytes, str]:
-    """Return a multipart form and its content type."""
-    from urllib3 import encode_multipart_formdata
-
-    name = source.relative.name.encode("utf-8", "replace").decode()
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return encode_multipart_formdata({**fields, "image": (name, source.content(), kind)})
-
-
 def _answer(reply: Reply, output: str) -> Answer:
     """Return a 2xx response as an answer.
 
@@ -197,6 +186,6 @@ def _answer(reply: Reply, output: str) -> Answer:
     if kind != "application/json":
         return Answer(reply.body)
     document = reply.json()
-    if not any(isinstance(document.get(key), str) for key in _TEXT_KEYS):
+    if text_in(document) is None:
         raise UnreadableError("bad-answer", "the service answered with JSON that has no text")
     return Answer(reply.body, document)

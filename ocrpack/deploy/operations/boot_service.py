@@ -1,4 +1,4 @@
-"""Let a deployment come back after a boot: hand its address to systemd, or take it back."""
+"""Let a deployment come back after a boot: install its systemd units, or remove them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from ocrpack.deploy.supervisor import client
 from ocrpack.deploy.supervisor.status import status
 from ocrpack.deploy.system.resources import account
 from ocrpack.deploy.systemd import units
-from ocrpack.deploy.systemd.unit_text import File, Scope
+from ocrpack.deploy.systemd.unit_text import Scope, UnitFile
 from ocrpack.deploy.systemd.units import Unit
 from ocrpack.errors import BootError, Finding, OcrpackError, PreflightError
 from ocrpack.logs import Journal
 from ocrpack.shell import CommandError, run
 
 _SPARE_S = 30.0
+"""How long systemd and the supervisor may take besides the app."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Installed:
     warnings: tuple[Finding, ...]
 
 
-def plan(deployment: Deployment, scope: Scope | None) -> tuple[Unit, list[File]]:
+def plan(deployment: Deployment, scope: Scope | None) -> tuple[Unit, list[UnitFile]]:
     """Return the units that `install` would make, changing nothing; without a scope, the system's for root.
 
     Raises:
@@ -68,7 +69,7 @@ def install(deployment: Deployment, scope: Scope | None, lock_wait_s: float = 0)
     _require_systemd(deployment)
     with _command(deployment, "service install", lock_wait_s) as journal:
         unit, files = plan(deployment, scope)
-        warnings = [*_verify(files, unit.scope), *_lingering(unit)]
+        warnings = [*_check_with_systemd(files, unit.scope), *_linger_warning(unit)]
         before = units.owner(deployment)
         if before is not None and before.scope != unit.scope:
             before.remove()
@@ -111,6 +112,7 @@ def _command(deployment: Deployment, what: str, lock_wait_s: float) -> Iterator[
 
 
 def _hand_over(unit: Unit, before: Unit | None, journal: Journal) -> None:
+    """Stop what serves and let systemd serve instead; where that fails, serve again without systemd."""
     deployment = unit.deployment
     if before is not None:
         before.stop()
@@ -128,14 +130,14 @@ def _hand_over(unit: Unit, before: Unit | None, journal: Journal) -> None:
 def _wait_until_it_serves(unit: Unit) -> None:
     _, record, _, _ = current_release(unit.deployment)
     deadline = time.monotonic() + record.launch.boot_seconds + _SPARE_S
-    while (problem := _problem(unit.deployment)) is not None:
+    while (problem := _why_not_serving(unit.deployment)) is not None:
         if time.monotonic() > deadline:
             remedy = f"`ocrpack logs {unit.deployment.name} --instance` shows the app's output"
             raise BootError(f"{unit.deployment.name} did not come up under systemd: {problem}", remedy)
         time.sleep(0.1)
 
 
-def _problem(deployment: Deployment) -> str | None:
+def _why_not_serving(deployment: Deployment) -> str | None:
     """Return why a deployment does not serve yet, or None when it does."""
     _, record, descriptor, _ = current_release(deployment)
     state, now = deployment.load_state(), status(deployment).state
@@ -145,7 +147,7 @@ def _problem(deployment: Deployment) -> str | None:
     return next((finding.message for finding in health.health(address, descriptor)), None)
 
 
-def _verify(files: list[File], scope: Scope) -> list[Finding]:
+def _check_with_systemd(files: list[UnitFile], scope: Scope) -> list[Finding]:
     """Let systemd read the units before they are installed; what it does not know is a warning.
 
     Raises:
@@ -166,7 +168,7 @@ def _verify(files: list[File], scope: Scope) -> list[Finding]:
     return [Finding("unit", line, "a newer systemd knows it", severity="warning") for line in own]
 
 
-def _lingering(unit: Unit) -> list[Finding]:
+def _linger_warning(unit: Unit) -> list[Finding]:
     user = account(os.geteuid())
     if unit.scope == "system" or units.lingers(user):
         return []

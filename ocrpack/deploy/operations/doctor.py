@@ -30,9 +30,11 @@ _OPEN_FILES = 1024
 _LONGEST_ROOT = 150
 """A program in an environment names its Python in its first line, which Linux reads to 255 bytes."""
 _TESSDATA = (
-    "/usr/share/tesseract-ocr/*/tessdata", "/usr/share/tessdata", "/usr/local/share/tessdata",
+    "/usr/share/tesseract-ocr/*/tessdata",
+    "/usr/share/tessdata",
+    "/usr/local/share/tessdata",
     "/opt/homebrew/share/tessdata",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,19 @@ class Part:
 def examine(root: Root) -> list[Part]:
     """Return what each part of this machine is like."""
     looks: list[Callable[[Root], Part]] = [
-        _python, _installer, _git, _root, _file_system, _memory, _processors, _open_files, _clock, _gpu, _systemd,
+        _python,
+        _installer,
+        _git,
+        _root,
+        _file_system,
+        _memory,
+        _processors,
+        _open_files,
+        _clock,
+        _gpu,
+        _systemd,
         _tesseract,
-    ]  # fmt: skip
+    ]
     return [look(root) for look in looks]
 
 
@@ -197,9 +209,11 @@ def _memory(_: Root) -> Part:
         found.append(Finding("memory", text, remedy, severity="warning"))
     within = f", limited to {limit // MIB} MiB" if limit is not None and limit < total else ""
     facts = {
-        "memory_total_bytes": total, "memory_available_bytes": available, "memory_limit_bytes": limit,
+        "memory_total_bytes": total,
+        "memory_available_bytes": available,
+        "memory_limit_bytes": limit,
         "swap_bytes": int(swap),
-    }  # fmt: skip
+    }
     return _part("memory", f"{available // MIB} of {total // MIB} MiB free{within}", found, **facts)
 
 

@@ -1,13 +1,13 @@
-"""What a deployer does with deployments that are there: stop, start, restart, verify, prune, remove."""
+"""What a deployer does with deployments that are there: stop, start, restart, prune, remove."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from ocrpack import logs
-from ocrpack.deploy.steps import prune as prune_step
 from ocrpack.deploy.steps import recover
 from ocrpack.deploy.steps.promote import current_release, serve_current
+from ocrpack.deploy.steps.prune import prune_deployment, prune_shared
 from ocrpack.deploy.store import command_lock
 from ocrpack.deploy.store.layout import Deployment, Root
 from ocrpack.deploy.supervisor import client
@@ -35,7 +35,7 @@ def stop(deployment: Deployment, lock_wait_s: float = 0) -> bool:
             unit = units.owner(deployment)
             ran = unit is not None and unit.stop()
             ran = client.stop_supervisor(deployment) or ran
-        if deployment.half_way:
+        if deployment.way_back.is_laid:
             recover.end_promotion(deployment, journal)
             deployment.save_state(dataclasses.replace(deployment.load_state(), desired="stopped"))
     return ran
@@ -79,7 +79,7 @@ def _serve(deployment: Deployment, what: str, journal: Journal) -> None:
     ):
         try:
             serve_current(deployment, journal)
-        except BaseException:
+        except BaseException:  # on Ctrl-C, too
             recover.keep_or_stop(deployment)
             raise
 
@@ -90,14 +90,14 @@ def prune(root: Root, deployment: Deployment, keep: int, lock_wait_s: float = 0,
     Never current, the last known good one, or a release with live processes.
     """
     if dry_run:
-        return prune_step.prune(root, deployment, keep, dry_run=True)
+        return prune_deployment(root, deployment, keep, dry_run=True)
     journal = _journal(deployment)
     with (
         command_lock.hold(deployment, "prune", lock_wait_s, journal.deploy),
         journal.command(f"prune {deployment.name}", deployment.current or "", process=recover.me()),
     ):
         recover.recover(root, deployment, journal)
-        removed = prune_step.prune(root, deployment, keep)
+        removed = prune_deployment(root, deployment, keep)
         journal.write("note", f"removed {', '.join(removed) or 'nothing'}", phase="prune")
     return removed
 
@@ -114,4 +114,4 @@ def remove(root: Root, deployment: Deployment, lock_wait_s: float = 0) -> None:
             unit.remove()
         client.stop_supervisor(deployment)
         remove_tree(deployment.folder)
-    prune_step.remove_unused(root)
+    prune_shared(root)

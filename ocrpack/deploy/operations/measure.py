@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ocrpack.bundle import Archive, Machine, Measured, MeasuredSample
-from ocrpack.deploy.operations import deploy, lifecycle
-from ocrpack.deploy.steps.plan import Options
+from ocrpack.deploy.operations import lifecycle
+from ocrpack.deploy.operations.changeover import Callbacks
+from ocrpack.deploy.operations.deploy import deploy
+from ocrpack.deploy.steps.options import Options
 from ocrpack.deploy.store.layout import Deployment, Root
 from ocrpack.deploy.supervisor.status import processes
 from ocrpack.deploy.system import resources
@@ -44,10 +46,10 @@ def measure(bundle: Path, files: Mapping[str, Path], on_line: Callable[[str], No
             (given / entry.sha256).symlink_to(files[entry.sha256].absolute())
         deployment = root.deployment(archive.manifest.name)
         options = Options(host="127.0.0.1", any_port=True, tag=False, weights=given, hooks=False)
-        listener = deploy.Listener(hear, lambda total: None, lambda count: None)
+        callbacks = Callbacks(hear, lambda total: None, lambda count: None)
         try:
             with _Peak(deployment) as peak:
-                done = deploy.deploy(bundle, root, options, listener)
+                done = deploy(bundle, root, options, callbacks)
         finally:
             lifecycle.remove(root, deployment)
     return Measured(

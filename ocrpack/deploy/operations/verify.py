@@ -25,13 +25,13 @@ def verify(deployment: Deployment) -> tuple[list[Finding], tuple[SampleResult, .
         if isinstance(error, NotFoundError):
             raise
         return [Finding("descriptor", str(error), "deploy the bundle again")], ()
-    findings = releases.check(folder)
+    findings = releases.find_alterations(folder)
     try:
         if releases.read_manifest(folder).digest != record.digest:
             text = f"{name} is not the bundle that was deployed"
             findings.append(Finding("manifest", text, "deploy the bundle again", Where(str(folder))))
     except BundleError:
-        pass  # release.check has said it
+        pass  # `find_alterations` has told it
     findings += _environment_findings(deployment, record)
     now = status(deployment)
     if now.state != "running":
@@ -51,4 +51,4 @@ def _environment_findings(deployment: Deployment, record: Record) -> list[Findin
     if made is None:
         text = f"the environment {record.environment} is gone or unfinished"
         return [Finding("environment", text, "deploy the bundle again")]
-    return environments.check(made)
+    return environments.find_damage(made)

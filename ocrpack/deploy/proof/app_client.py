@@ -17,6 +17,7 @@ from ocrpack.deploy.store.state import Launch
 from ocrpack.deploy.system.sockets import short_address
 
 _MAX_ANSWER = 64 << 20
+"""How many bytes of an answer are read, so that an endless one does not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def private(launch: Launch, secrets: Mapping[str, str], path: str) -> Address:
 
 
 def _token(launch: Launch, secrets: Mapping[str, str]) -> str:
+    """Return the first token that the app accepts; a secret may hold several, with commas or spaces between them."""
     known = " ".join(secrets.get(name, "") for name in launch.tokens).replace(",", " ").split()
     return known[0] if known else ""
 
@@ -79,7 +81,13 @@ class Answer:
 
 
 def request(
-    address: Address, path: str, timeout_s: float, method: str = "GET", body: bytes = b"", content_type: str = ""
+    address: Address,
+    path: str,
+    timeout_s: float,
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    content_type: str = "",
 ) -> Answer:
     """Send one request.
 
@@ -116,7 +124,7 @@ def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnectio
 
 
 def _own_service() -> ssl.SSLContext:
-    """Return a context for the service on this machine, whose certificate is not for the name that we call it by."""
+    """Return a TLS context that checks no name: the certificate is for the public name, and we call this machine."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -125,7 +133,7 @@ def _own_service() -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def _cut_off(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """Break the connection when the block takes longer than that."""
+    """Close the connection when the block takes longer than that; a socket's timeout starts anew with every byte."""
     over = threading.Event()
 
     def cut() -> None:

@@ -11,10 +11,7 @@ from ocrpack.descriptor import Descriptor, Endpoint
 from ocrpack.errors import BootError, Finding, Where
 
 _PROBE_S = 5.0
-
 _POLL_S = 0.03
-
-GRACE_S = 5.0
 
 
 def wait_until_ready(
@@ -50,7 +47,7 @@ def wait_until_ready(
 
 
 def health(address: Address, descriptor: Descriptor, timeout_s: float = _PROBE_S) -> list[Finding]:
-    """Ask the health and ready endpoints; an empty list means sound."""
+    """Ask the health and ready endpoints that the app declares, and return what is wrong with them."""
     findings = []
     for purpose in ("health", "ready"):
         endpoint = descriptor.endpoint(purpose)

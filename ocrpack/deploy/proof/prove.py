@@ -18,9 +18,10 @@ from ocrpack.logs import Journal
 
 _AT_ONCE = 8
 BUSY = ("answered 429", "answered 503")
+"""How the problem of a sample begins where the app only said that it had no room for one more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What a candidate and the running release made of the same image; rates are None where one gave no text."""
 
@@ -90,8 +91,9 @@ def _one_by_one(address: Address, descriptor: Descriptor, folder: Path, journal:
 def _at_once(
     address: Address, descriptor: Descriptor, folder: Path, alone: tuple[SampleResult, ...]
 ) -> Iterator[Finding]:
-    """Send samples side by side; an app that says it is busy is asked again when it is not."""
+    """Send samples at the same time and find texts that differ from before; a busy app is asked again alone."""
     pairs = list(zip(descriptor.samples, alone, strict=True))
+    # One sample alone would not be side by side with anything.
     pairs = (pairs * 2 if len(pairs) == 1 else pairs)[:_AT_ONCE]
     patient = [sample.model_copy(update={"max_seconds": sample.max_seconds * len(pairs)}) for sample, _ in pairs]
     with ThreadPoolExecutor(max(1, len(pairs))) as pool:
@@ -106,22 +108,30 @@ def _at_once(
                 f"{result.image}: {what}, with {len(pairs)} requests at once",
                 "the app mixes up or drops requests that come together: make it thread-safe, or set app.threads to 1",
                 Where(result.image),
-                before.got,
-                result.got,
+                expected=before.got,
+                got=result.got,
             )
 
 
 def _compare(
     reference: Reference, descriptor: Descriptor, folder: Path, samples: tuple[SampleResult, ...], journal: Journal
 ) -> tuple[Comparison, ...]:
+    """Send the samples to the running release, too, and log how its texts differ."""
     compared = []
     for sample, now in zip(descriptor.samples, samples, strict=True):
         before = run_sample(reference.address, reference.descriptor, folder, sample)
         same = normalise(now.got) == normalise(before.got)
         one = Comparison(
-            now.image, now.cer, before.cer, now.seconds, before.seconds, same, now.got, before.got,
-            before.problem if before.cer is None else "",
-        )  # fmt: skip
+            image=now.image,
+            cer=now.cer,
+            cer_before=before.cer,
+            seconds=now.seconds,
+            seconds_before=before.seconds,
+            same_text=same,
+            text=now.got,
+            text_before=before.got,
+            problem_before=before.problem if before.cer is None else "",
+        )
         compared.append(one)
         was = one.problem_before or f"CER {before.cer:.4f}"
         text = f"{one.image}: the running release has {was} in {one.seconds_before:.2f} s, the text is "
@@ -138,13 +148,13 @@ def _regressions(comparison: tuple[Comparison, ...], allowed: float) -> Iterator
                 f"{one.image}: character error rate {one.cer:.4f}, the running release has {one.cer_before:.4f}",
                 "raise --max-regression, or leave it out, if the new release is to serve all the same",
                 Where(one.image),
-                one.text_before,
-                one.text,
+                expected=one.text_before,
+                got=one.text,
             )
 
 
 def _require(findings: list[Finding]) -> None:
-    """Refuse findings.
+    """Raise an error for findings, if there are any.
 
     Raises:
         SmokeError: the first one, with the expected and the received text.

@@ -1,34 +1,33 @@
-"""Ask a running app whether it is ready and whether it reads the samples right; checks return, they never print."""
+"""Send the samples through an app, and compare the texts that it reads with the true ones."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import mimetypes
-import secrets
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ocrpack.compare import error_rates
+from ocrpack.contract import image_form, text_in
 from ocrpack.deploy.proof.app_client import Address, Answer, request
-from ocrpack.deploy.proof.health import GRACE_S
 from ocrpack.descriptor import Descriptor, Sample
 from ocrpack.errors import Finding, Where
 
-_TEXT_KEYS = ("text", "extracted_text", "response_message")
+_GRACE_S = 5.0
+"""How long to wait beyond a sample's deadline, so that a late answer is told from none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleResult:
-    """What a sample's way through the app gave; `cer` and `wer` are None when no text came back."""
+    """What an app made of a sample; `cer` and `wer` are None where it gave no text."""
 
     image: str
     passed: bool
     seconds: float
-    cer: float | None
-    wer: float | None
+    cer: float | None = None
+    wer: float | None = None
     max_cer: float
     expected: str
     got: str
@@ -43,67 +42,76 @@ class SampleResult:
         """What is wrong, or None."""
         if self.passed:
             return None
-        remedy = "compare the two texts; if the new one is right, correct the sample's truth and build again"
-        return Finding("sample", f"{self.image}: {self.problem}", remedy, Where(self.image), self.expected, self.got)
+        return Finding(
+            "sample",
+            f"{self.image}: {self.problem}",
+            "compare the two texts; if the new one is right, correct the sample's truth and build again",
+            Where(self.image),
+            expected=self.expected,
+            got=self.got,
+        )
 
 
 def run_sample(address: Address, descriptor: Descriptor, folder: Path, sample: Sample) -> SampleResult:
     """Send a sample's image to the inference endpoint and compare the text with the truth."""
 
-    def failed(problem: str, seconds: float = 0, truth: str = "", text: str = "") -> SampleResult:
-        return SampleResult(sample.image, False, round(seconds, 4), None, None, sample.max_cer, truth, text, problem)
+    def result(problem: str, *, truth: str = "", text: str = "", seconds: float = 0, **rates: float) -> SampleResult:
+        return SampleResult(
+            image=sample.image,
+            passed=not problem,
+            seconds=round(seconds, 4),
+            max_cer=sample.max_cer,
+            expected=truth,
+            got=text,
+            problem=problem,
+            **rates,
+        )
 
     endpoint = descriptor.endpoint("inference")
     if endpoint is None:
-        return failed("no inference endpoint")
+        return result("no inference endpoint")
     try:
         truth = sample.text if sample.text is not None else (folder / str(sample.text_file)).read_text("utf-8-sig")
-        body, content_type = _multipart(folder / sample.image)
+        image = folder / sample.image
+        body, content_type = image_form(image.name, image.read_bytes())
     except OSError as error:
-        return failed(f"cannot read {error.filename}: {error.strerror}")
+        return result(f"cannot read {error.filename}: {error.strerror}")
     except UnicodeDecodeError:
-        return failed(f"the truth in {sample.text_file} is not UTF-8")
+        return result(f"the truth in {sample.text_file} is not UTF-8")
     begin = time.monotonic()
     try:
-        answer = request(address, endpoint.path, sample.max_seconds + GRACE_S, endpoint.method, body, content_type)
+        answer = request(
+            address,
+            endpoint.path,
+            sample.max_seconds + _GRACE_S,
+            method=endpoint.method,
+            body=body,
+            content_type=content_type,
+        )
         text, problem = _text_of(answer)
         seconds = answer.seconds
     except (OSError, http.client.HTTPException) as error:
         text, problem = "", f"no answer: {error or type(error).__name__}"
         seconds = time.monotonic() - begin
     if problem:
-        return failed(problem, seconds, truth, text)
+        return result(problem, truth=truth, text=text, seconds=seconds)
     cer, wer = error_rates(truth, text)
     if cer > sample.max_cer:
         problem = f"character error rate {cer:.3f}, at most {sample.max_cer:g} is allowed"
     elif seconds > sample.max_seconds:
         problem = f"took {seconds:.2f} s, at most {sample.max_seconds:g} s is allowed"
-    rates = (round(cer, 5), round(wer, 5))
-    return SampleResult(sample.image, not problem, round(seconds, 4), *rates, sample.max_cer, truth, text, problem)
+    return result(problem, truth=truth, text=text, seconds=seconds, cer=round(cer, 5), wer=round(wer, 5))
 
 
 def _text_of(answer: Answer) -> tuple[str, str]:
+    """Return the text of an answer, or nothing and what is wrong with it."""
     shown = answer.body[:300].decode("utf-8", "replace")
     if answer.status != 200:
         return "", f"answered {answer.status}: {shown}"
     if answer.content_type.startswith("text/plain"):
         return answer.body.decode("utf-8", "replace"), ""
     try:
-        document = json.loads(answer.body)
+        text = text_in(json.loads(answer.body))
     except (ValueError, RecursionError):
         return "", f"answered no JSON: {shown}"
-    for key in _TEXT_KEYS:
-        if isinstance(document, dict) and isinstance(document.get(key), str):
-            return document[key], ""
-    return "", f"answered JSON without `text`: {shown}"
-
-
-def _multipart(image: Path) -> tuple[bytes, str]:
-    boundary = secrets.token_hex(16)
-    kind = mimetypes.guess_type(image.name)[0] or "application/octet-stream"
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{image.name}"\r\n'
-        f"Content-Type: {kind}\r\n\r\n"
-    )
-    body = head.encode() + image.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    return body, f"multipart/form-data; boundary={boundary}"
+    return ("", f"answered JSON without `text`: {shown}") if text is None else (text, "")

@@ -24,7 +24,7 @@ _LONGEST_ERROR = 8000
 Kind = Literal["pre_deploy", "post_deploy", "on_failure"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hooks:
     """The hooks of one deploy and what they are told."""
 
@@ -35,6 +35,7 @@ class Hooks:
     url: str
     previous: str | None
     wanted: bool = True
+    """False: no hook is run."""
 
     def run(self, kind: Kind, folder: Path, programs: Path | None = None, error: str = "") -> None:
         """Run the hooks of one kind, one after the other, with their output in the journal.

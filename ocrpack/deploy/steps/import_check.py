@@ -1,4 +1,4 @@
-"""Look whether the packages of an environment bring what the app imports, and whether it can be imported."""
+"""Import in its environment what the app imports, so that a missing package or library is found before the boot."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PACKAGES = {
 """Debian's packages of native libraries that wheels of this field expect on the machine."""
 
 
-def check(
+def failing_imports(
     environment: Environment, release: Path, modules: list[str], variables: Mapping[str, str], deadline_s: float
 ) -> list[Finding]:
     """Import modules in an environment, once for each, and return a finding for each that cannot be imported.
@@ -53,14 +53,12 @@ def check(
     Raises:
         EnvironmentSetupError: the imports did not end within the deadline.
     """
-    done = _done(environment)
+    done = _imported_before(environment)
     wanted = [name for name in modules if name not in done]
     if not wanted:
         return []
-    argv = [
-        environment.python, "-I", "-X", f"pycache_prefix={environment.pycache}", "-c", _IMPORT, release,
-        json.dumps(wanted),
-    ]  # fmt: skip
+    cache = ["-X", f"pycache_prefix={environment.pycache}"]
+    argv = [environment.python, "-I", *cache, "-c", _IMPORT, release, json.dumps(wanted)]
     try:
         lines = run(argv, cwd=release, env=variables, deadline_s=deadline_s).stdout.splitlines()
     except CommandError as error:
@@ -76,7 +74,8 @@ def check(
     return findings
 
 
-def _done(environment: Environment) -> set[str]:
+def _imported_before(environment: Environment) -> set[str]:
+    """Return the modules that were imported without a finding since the environment was made."""
     try:
         return set(json.loads((environment.folder / _CHECKED).read_text("utf-8")))
     except (OSError, ValueError):

@@ -1,37 +1,15 @@
-"""What a bundle brings with it and what this machine must add: who signed it, wheels, and weights that it left out."""
+"""Find the weights that a thin bundle left out: on this machine, or where they can be fetched from."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrpack.bundle import Archive, Entry, FetchError, Pin, Target, fetch, sha256_of, verify_signature
+from ocrpack.bundle import Archive, Entry, FetchError, fetch, sha256_of
 from ocrpack.deploy.store.layout import Root
 from ocrpack.descriptor import Descriptor
 from ocrpack.errors import Finding, PreflightError, Where
-
-
-def signer(archive: Archive, root: Root, allowed: Path | None) -> str | None:
-    """Return who signed a bundle, where that is asked for: by a file of allowed signers, or by the root's own.
-
-    Raises:
-        BundleError: it is not signed by one of them.
-    """
-    wanted = allowed or (root.allowed_signers if os.path.lexists(root.allowed_signers) else None)
-    if wanted is None:
-        return None
-    return verify_signature(archive.path.name, archive.manifest.digest, archive.signature(), wanted)
-
-
-def no_wheel(pin: Pin, carried: Mapping[str, str], machine: Target) -> Finding:
-    """Return the finding for a package that the bundle carries no fitting wheel of."""
-    prefix = pin.name.replace("-", "_") + "_"
-    there = sorted(name for name in carried if name.lower().replace("-", "_").startswith(prefix))
-    text = f"the bundle carries no wheel of {pin.name} {pin.version} for {machine}"
-    remedy = "build it with --wheels for this --platform and --python, or deploy without --offline"
-    return Finding("wheel-missing", text, remedy, None, str(machine), ", ".join(there) or "no wheel")
 
 
 @dataclass(frozen=True)
@@ -74,7 +52,7 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
         if folder is not None:
             places += [folder / name for name in (entry.path, entry.path.rpartition("/")[2], entry.sha256)]
         found = _fitting(places, entry)
-        source = _source(descriptor, entry) if fetches else ()
+        source = _addresses(descriptor, entry) if fetches else ()
         if found is not None:
             here[entry.sha256] = found
         elif source:
@@ -88,11 +66,14 @@ def find(archive: Archive, root: Root, descriptor: Descriptor, folder: Path | No
 
 
 def _fitting(places: list[Path], entry: Entry) -> Path | None:
-    """Return the first file of the right size; of several the first one with the right content."""
+    """Return the first file of the right size; of several, the first one with the right digest.
+
+    The last one is not read: unpacking checks its digest, and large files are slow to read twice.
+    """
     sized = [place for place in places if place.is_file() and place.stat().st_size == entry.size]
     return next((place for place in sized[:-1] if sha256_of(place) == entry.sha256), sized[-1] if sized else None)
 
 
-def _source(descriptor: Descriptor, entry: Entry) -> tuple[str, ...]:
+def _addresses(descriptor: Descriptor, entry: Entry) -> tuple[str, ...]:
     weight = next((one for one in descriptor.model.weights if one.path == entry.path), None)
     return weight.places if weight is not None and weight.source else ()

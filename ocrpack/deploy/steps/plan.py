@@ -1,16 +1,16 @@
-"""What a deploy is going to do: the deployer's choices, and the release that is to serve."""
+"""What a deploy is going to do, and the release that is to serve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpack.bundle import Manifest
 from ocrpack.deploy.proof.app_client import Address, public
 from ocrpack.deploy.steps.missing_weights import Supply
 from ocrpack.deploy.store import environments
-from ocrpack.deploy.store.interpreters import Installer, Python
+from ocrpack.deploy.store.interpreters import Python
 from ocrpack.deploy.store.layout import Deployment
 from ocrpack.deploy.store.state import Launch, Record
 from ocrpack.deploy.tracking import git_tag
@@ -19,7 +19,7 @@ from ocrpack.errors import Finding
 from ocrpack.logs import timestamp
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """A release that is to serve: all that its processes need, and what will be known of it."""
 
@@ -52,38 +52,7 @@ class Target:
         return public(self.record.launch, self.secrets, self.host, self.port)
 
 
-@dataclass(frozen=True)
-class Care:
-    """How a release is watched on its way: seconds on the public address, and by how much a sample's CER may rise."""
-
-    observe_s: float = 0
-    max_regression: float | None = None
-    stop_first: bool = False
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the deployer chose; None where the descriptor or a default decides."""
-
-    host: str | None = None
-    port: int | None = None
-    any_port: bool = False
-    tag_repo: Path | None = None
-    tag: bool = True
-    installer: Installer = "auto"
-    boot_seconds: float | None = None
-    install_seconds: float = 1800
-    lock_wait_s: float = 0
-    secrets_file: Path | None = None
-    keep: int = 5
-    offline: bool = False
-    weights: Path | None = None
-    allowed_signers: Path | None = None
-    hooks: bool = True
-    care: Care = field(default_factory=Care)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a deploy is going to do."""
 
@@ -136,7 +105,20 @@ class Plan:
             key=app.tls.files[1] if app.tls else "",
         )
         record = Record(
-            self.manifest.version, self.manifest.digest, self.environment_key, timestamp(), launch,
-            ledger=str(self.ledger.path) if self.ledger else None, signer=self.signer,
-        )  # fmt: skip
-        return Target(self.deployment, self.release, self.descriptor, record, self.host, self.port, self.secrets)
+            version=self.manifest.version,
+            digest=self.manifest.digest,
+            environment=self.environment_key,
+            promoted=timestamp(),
+            launch=launch,
+            ledger=str(self.ledger.path) if self.ledger else None,
+            signer=self.signer,
+        )
+        return Target(
+            deployment=self.deployment,
+            release=self.release,
+            descriptor=self.descriptor,
+            record=record,
+            host=self.host,
+            port=self.port,
+            secrets=self.secrets,
+        )

@@ -8,15 +8,16 @@ import shutil
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from ocrpack.bundle import LOCK, Archive, Manifest, Pin, parse_lock, this_machine
+from ocrpack.bundle import LOCK, Archive, Manifest, Pin, Target, parse_lock, this_machine, verify_signature
 from ocrpack.deploy.proof.app_client import Address
 from ocrpack.deploy.steps import missing_weights
-from ocrpack.deploy.steps.plan import Options, Plan
-from ocrpack.deploy.store import environments, interpreters, releases, secrets_file
+from ocrpack.deploy.steps.options import Options
+from ocrpack.deploy.steps.plan import Plan
+from ocrpack.deploy.store import blobs, environments, interpreters, secrets_file
 from ocrpack.deploy.store.interpreters import Python
 from ocrpack.deploy.store.layout import Deployment, Root
 from ocrpack.deploy.store.state import State
@@ -30,6 +31,7 @@ from ocrpack.errors import ConflictError, Finding, PreflightError, UsageError, W
 
 _SPARE_BYTES = 64 << 20
 _ENVIRONMENT_MB = 300
+"""What an environment takes on the disk where the descriptor does not tell."""
 _LAST_PORT = 65535
 _T = TypeVar("_T")
 
@@ -45,7 +47,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     if sys.platform == "win32":
         raise PreflightError("deploy runs on Linux and macOS", "follow SETUP.md in the bundle, or deploy inside WSL")
     manifest = archive.manifest
-    signer = missing_weights.signer(archive, root, options.allowed_signers)
+    signer = _signer(archive, root, options.allowed_signers)
     descriptor = archive.descriptor()
     lock = parse_lock(archive.read(LOCK))
     deployment = root.deployment(descriptor.name)
@@ -53,8 +55,8 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     refuse_other_content(deployment, manifest)
     ledger = None
     if options.tag:
-        ledger = git_tag.choose(options.tag_repo, bundle, root.ledger)
-        git_tag.check(ledger, descriptor.name, descriptor.version, manifest.digest)
+        ledger = git_tag.choose_repository(options.tag_repo, bundle, root.ledger)
+        git_tag.is_tagged(ledger, descriptor.name, descriptor.version, manifest.digest)
 
     problems: list[PreflightError] = []
     uv = _collect(problems, lambda: interpreters.choose_installer(options.installer))
@@ -66,7 +68,7 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
     python = _collect(
         problems, lambda: interpreters.find_python(descriptor.python, uv, lambda one: not carried or not lacking(one))
     )
-    address = _collect(problems, lambda: _address(deployment, state, descriptor, options))
+    address = _collect(problems, lambda: _choose_address(deployment, state, descriptor, options))
     values = _collect(
         problems, lambda: secrets_file.gather(descriptor.secrets, deployment.secrets, options.secrets_file, os.environ)
     )
@@ -75,10 +77,14 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         key = environments.key(lock, python)
         ready = environments.find(root, key) is not None
         lacks = lacking(python)
-    findings = [*_system(descriptor), *_tls(descriptor.app), *_resources(descriptor, manifest, root, deployment, ready)]
+    findings = [
+        *_missing_software(descriptor),
+        *_tls(descriptor.app),
+        *_resources(descriptor, manifest, root, deployment, ready),
+    ]
     findings += _memory(descriptor, deployment, stop_first=options.care.stop_first)
     if options.offline and not ready and python is not None:
-        findings += [missing_weights.no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
+        findings += [_no_wheel(pin, carried, this_machine(python.version)) for pin in lacks]
     weights = missing_weights.find(archive, root, descriptor, options.weights, fetches=not options.offline)
     findings += weights.findings
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -86,16 +92,56 @@ def plan(archive: Archive, root: Root, bundle: Path, options: Options) -> Plan:
         own = Finding("preflight", problem.message, problem.remedy)
         errors.extend(problem.findings or (own,))
     if errors or python is None or address is None or values is None:
-        raise _all_of(errors)
+        raise _refusal(errors)
     host, port, moved = address
     warnings = tuple(finding for finding in findings if finding.severity != "error") + moved
     return Plan(
-        manifest, descriptor, deployment, python, uv, key, ready, options.offline or not lacks, signer, weights, host,
-        port, values, ledger, warnings,
-    )  # fmt: skip
+        manifest=manifest,
+        descriptor=descriptor,
+        deployment=deployment,
+        python=python,
+        uv=uv,
+        environment_key=key,
+        environment_ready=ready,
+        offline=options.offline or not lacks,
+        signer=signer,
+        supply=weights,
+        host=host,
+        port=port,
+        secrets=values,
+        ledger=ledger,
+        warnings=warnings,
+    )
 
 
-def _all_of(errors: list[Finding]) -> PreflightError:
+def _signer(archive: Archive, root: Root, allowed: Path | None) -> str | None:
+    """Return who signed a bundle, where that is asked for: by a file of allowed signers, or by the root's own.
+
+    Raises:
+        BundleError: it is not signed by one of them.
+    """
+    # A link whose file is gone still asks for a signature: it is refused, and not taken for no wish.
+    wanted = allowed or (root.allowed_signers if os.path.lexists(root.allowed_signers) else None)
+    if wanted is None:
+        return None
+    return verify_signature(archive.path.name, archive.manifest.digest, archive.signature(), wanted)
+
+
+def _no_wheel(pin: Pin, carried: Mapping[str, str], machine: Target) -> Finding:
+    """Return the finding for a package that the bundle carries no fitting wheel of."""
+    prefix = pin.name.replace("-", "_") + "_"
+    there = sorted(name for name in carried if name.lower().replace("-", "_").startswith(prefix))
+    return Finding(
+        "wheel-missing",
+        f"the bundle carries no wheel of {pin.name} {pin.version} for {machine}",
+        "build it with --wheels for this --platform and --python, or deploy without --offline",
+        expected=str(machine),
+        got=", ".join(there) or "no wheel",
+    )
+
+
+def _refusal(errors: list[Finding]) -> PreflightError:
+    """Return the error for all findings, with the first one as its message."""
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return PreflightError(f"{first.message}{more}", first.remedy, tuple(errors))
@@ -110,10 +156,11 @@ def require_memory(descriptor: Descriptor, deployment: Deployment, *, stop_first
     findings = _memory(descriptor, deployment, stop_first=stop_first)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        raise _all_of(errors)
+        raise _refusal(errors)
 
 
 def _collect(problems: list[PreflightError], attempt: Callable[[], _T]) -> _T | None:
+    """Return what an attempt gives; note its refusal, so that all of them are told at once."""
     try:
         return attempt()
     except PreflightError as error:
@@ -136,7 +183,7 @@ def refuse_other_content(deployment: Deployment, manifest: Manifest) -> None:
             )
 
 
-def _address(
+def _choose_address(
     deployment: Deployment, state: State, descriptor: Descriptor, options: Options
 ) -> tuple[str, int, tuple[Finding, ...]]:
     """Return host and port: of the running service, else as asked, as before, or as declared."""
@@ -191,7 +238,7 @@ def _tls(app: App) -> Iterator[Finding]:
         yield Finding("tls", text, "put the certificate and its key there, readable for this user")
 
 
-def _system(descriptor: Descriptor) -> Iterator[Finding]:
+def _missing_software(descriptor: Descriptor) -> Iterator[Finding]:
     for package in descriptor.system_packages:
         remedy = f"Debian, Ubuntu: `apt-get install {package.name}`"
         if package.program and shutil.which(package.program) is None:
@@ -219,7 +266,7 @@ def _resources(
     yield from resources.writable(deployment.folder)
     yield from resources.foreign(deployment.folder)
     yield from resources.clock([deployment.deploy_log])
-    stored = {entry.sha256 for entry in releases.shared(manifest) if (root.blobs / entry.sha256).exists()}
+    stored = {entry.sha256 for entry in blobs.shared(manifest) if (root.blobs / entry.sha256).exists()}
     size = sum(entry.size for entry in manifest.files if entry.sha256 not in stored) + _SPARE_BYTES
     size += 0 if ready else (needs.disk_mb or _ENVIRONMENT_MB) * MIB
     yield from resources.disk(deployment.folder, size, "free some space: `ocrpack status` and `ocrpack remove` help")

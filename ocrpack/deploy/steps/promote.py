@@ -18,7 +18,8 @@ from ocrpack.deploy.proof import health
 from ocrpack.deploy.proof.app_client import Address, private
 from ocrpack.deploy.proof.prove import BUSY, Proof, Reference, prove
 from ocrpack.deploy.proof.samples import run_sample
-from ocrpack.deploy.steps.plan import Care, Target
+from ocrpack.deploy.steps.options import Care
+from ocrpack.deploy.steps.plan import Target
 from ocrpack.deploy.store import secrets_file
 from ocrpack.deploy.store.layout import Deployment
 from ocrpack.deploy.store.state import Record, State
@@ -69,7 +70,7 @@ def bring_into_service(supervisor: Control, target: Target, journal: Journal, ca
     except BaseException:
         _discard(supervisor, candidate)
         raise
-    target.deployment.forget_way_back()
+    target.deployment.way_back.forget()
     journal.forgive()  # it serves: what follows must not make it look as if it did not
     with journal.phase("drain"):
         _drain(candidate, target.deployment, journal)
@@ -151,19 +152,19 @@ def _promote(candidate: Candidate, target: Target, care: Care, journal: Journal)
     deployment = target.deployment
     try:
         with journal.phase("promote"):
-            deployment.lay_way_back()
+            deployment.way_back.lay()
             secrets_file.stage(deployment.secrets, target.secrets)
             deployment.save_state(_state_after(target))
             candidate.control.promote(candidate.number)
             deployment.activate(target.release)
-            deployment.confirm_promotion()
+            deployment.way_back.confirm_promotion()
         with journal.phase("observe"):
             _observe(candidate, target, care.observe_s, journal)
         secrets_file.commit(deployment.secrets)
     except BaseException:
         secrets_file.drop(deployment.secrets)
-        if deployment.half_way:
-            deployment.go_back()
+        if deployment.way_back.is_laid:
+            deployment.way_back.go()
         raise
 
 
@@ -240,7 +241,15 @@ def recorded(deployment: Deployment, release: str, record: Record) -> Target:
     state = deployment.load_state()
     secrets = secrets_file.load(deployment.secrets, record.launch.secrets)
     descriptor = read_descriptor(deployment, release)
-    return Target(deployment, release, descriptor, record, state.host, state.port, secrets)
+    return Target(
+        deployment=deployment,
+        release=release,
+        descriptor=descriptor,
+        record=record,
+        host=state.host,
+        port=state.port,
+        secrets=secrets,
+    )
 
 
 def serve_current(deployment: Deployment, journal: Journal) -> None:

@@ -117,15 +117,15 @@ def _parse_frame(line: str) -> logs.Event | None:
 
 def end_promotion(deployment: Deployment, journal: Journal) -> None:
     """Finish a promotion that was interrupted after it had moved `current`, or undo it."""
-    if not deployment.half_way:
+    if not deployment.way_back.is_laid:
         return
-    if deployment.was_promoted:
+    if deployment.way_back.was_promoted:
         secrets_file.commit(deployment.secrets)
-        deployment.forget_way_back()
+        deployment.way_back.forget()
         text = f"finished the promotion of {deployment.current}, which was interrupted"
     else:
         secrets_file.drop(deployment.secrets)
-        deployment.go_back()
+        deployment.way_back.go()
         text = f"undid a promotion that was interrupted; {deployment.current or 'nothing'} stays current"
     journal.write("note", text, phase="recover", level="warning")
 

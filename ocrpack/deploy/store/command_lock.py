@@ -39,7 +39,7 @@ def hold(deployment: Deployment, what: str, wait_s: float = 0, deploy: str = "")
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                holder = _read(handle)
+                holder = _read_holder(handle)
                 _refuse_hook(deployment, holder)
                 if time.monotonic() >= deadline:
                     raise LockedError(
@@ -47,6 +47,7 @@ def hold(deployment: Deployment, what: str, wait_s: float = 0, deploy: str = "")
                         "wait for it, or pass --lock-wait SECONDS",
                     ) from None
                 time.sleep(0.05)
+        # `remove` deletes the file while others wait for it: what they hold then locks nothing.
         if not file.exists() or file.stat().st_ino != os.fstat(handle).st_ino:
             raise NotFoundError(f"{deployment.name} was removed meanwhile", "deploy it again")
         me = identify(os.getpid())
@@ -57,7 +58,7 @@ def hold(deployment: Deployment, what: str, wait_s: float = 0, deploy: str = "")
         try:
             yield
         finally:
-            os.ftruncate(handle, 0)
+            os.ftruncate(handle, 0)  # `was_left` takes a name that is still there for a killed holder
     finally:
         os.close(handle)
 
@@ -72,7 +73,7 @@ def was_left(deployment: Deployment) -> bool:
     return not identity.alive
 
 
-def _read(handle: int) -> dict[str, Any]:
+def _read_holder(handle: int) -> dict[str, Any]:
     try:
         known = json.loads(os.pread(handle, 4096, 0))
     except ValueError:

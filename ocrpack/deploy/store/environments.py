@@ -72,7 +72,7 @@ class Environment:
 
 
 def key(lock: Lock, python: Python) -> str:
-    """Return the name of the environment for this lock on this Python and platform."""
+    """Return the name of the environment for this lock on this Python and platform; licences make no difference."""
     digest = hashlib.sha256("\n".join(replace(pin, licence="").text for pin in lock.pins).encode())
     return f"{digest.hexdigest()[:16]}-{python.tag}-{python.version}-{python.platform}"
 
@@ -110,6 +110,7 @@ def find(root: Root, name: str) -> Environment | None:
 
 
 def _open_lock(root: Root, name: str, purpose: str) -> int:
+    """Open a lock file beside an environment; it stays, since another command may wait for it."""
     root.environments.mkdir(parents=True, exist_ok=True)
     return os.open(root.environments / f".{name}.{purpose}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
@@ -130,70 +131,68 @@ def held(root: Root, name: str) -> Iterator[None]:
 def discard_if_damaged(root: Root, name: str) -> None:
     """Remove an environment whose packages have lost files, so that `ensure` makes it anew."""
     made = find(root, name)
-    if made is not None and check(made):
+    if made is not None and find_damage(made):
         (made.folder / _READY).unlink()
 
 
-def ensure(
-    root: Root,
-    name: str,
-    release: Path,
-    python: Python,
-    uv: Path | None,
-    *,
-    offline: bool,
-    deadline_s: float,
-    on_line: Callable[[str], None],
-) -> tuple[Environment, bool]:
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How an environment is made: from which release, with what, and within which time."""
+
+    release: Path
+    python: Python
+    uv: Path | None
+    """None: venv and pip make it."""
+    offline: bool
+    """Whether the wheels in the release are all that is installed, without a socket."""
+    deadline_s: float
+    on_line: Callable[[str], None]
+    """Told each line that the installer writes."""
+
+
+def ensure(root: Root, name: str, recipe: Recipe) -> tuple[Environment, bool]:
     """Return the environment of that key, and whether this call made it.
 
-    Every package is installed with its hash required; with `offline`, from the wheels in the release alone, without a
-    socket. It counts as whole once its ready mark is written, so that an interrupted install is started over.
+    Every package is installed with its hash required. An environment counts as whole once its ready mark is written,
+    so that an interrupted install is started over.
 
     Raises:
         EnvironmentSetupError: the installer failed or did not end within the deadline; its last lines are in the error.
     """
     folder = root.environments / name
-    with _one_at_a_time(root, name, deadline_s):
+    with _one_at_a_time(root, name, recipe.deadline_s):
         whole = find(root, name)
         if whole is not None:
             return whole, False
         remove_tree(folder)
         try:
-            _install(root, folder, release, python, uv, offline, deadline_s, on_line)
+            _install(folder, recipe)
         except CommandError as error:
             remove_tree(folder)
             remedy = "check the network and the package index of this machine, or build with --wheels"
             raise EnvironmentSetupError(
                 f"the requirements could not be installed: {error.message}\n{error.tail.rstrip()}",
-                "get the bundle again" if offline else remedy,
+                "get the bundle again" if recipe.offline else remedy,
             ) from None
-        except BaseException:
+        except BaseException:  # on Ctrl-C, too
             remove_tree(folder)
             raise
-        mark = {"made": timestamp(), "python": python.version, "installer": "uv" if uv else "pip"}
+        mark = {"made": timestamp(), "python": recipe.python.version, "installer": "uv" if recipe.uv else "pip"}
         write_durably(folder / _READY, json.dumps(mark).encode())
     return Environment(folder), True
 
 
-def _install(
-    root: Root,
-    folder: Path,
-    release: Path,
-    python: Python,
-    uv: Path | None,
-    offline: bool,
-    deadline_s: float,
-    on_line: Callable[[str], None],
-) -> None:
+def _install(folder: Path, recipe: Recipe) -> None:
+    """Make the environment, install the locked packages in it, and look whether all of them are there and agree."""
     begin = time.monotonic()
+    python, uv, offline = recipe.python, recipe.uv, recipe.offline
     own_python = folder / "bin" / "python"
     with tempfile.TemporaryDirectory(prefix="ocrpack-lock-") as place:
-        wanted, lock = Path(place, LOCK), lock_of(release)
+        wanted, lock = Path(place, LOCK), lock_of(recipe.release)
         wanted.write_bytes(_to_install(lock, offline))
         words: list[str | Path] = ["--require-hashes", "-r", wanted]
-        if (release / WHEELS).is_dir():
-            words += ["--find-links", release / WHEELS]
+        if (recipe.release / WHEELS).is_dir():
+            words += ["--find-links", recipe.release / WHEELS]
         if offline:
             words += ["--no-index"]
         if uv is not None:
@@ -212,9 +211,9 @@ def _install(
         wanted_here = [[pin.name, pin.version] for pin in lock.pins if pin.applies(machine)]
         commands.append([own_python, "-I", "-c", _CHECK_PINS, json.dumps(wanted_here)])
         for command in commands:
-            left = max(1.0, deadline_s - (time.monotonic() - begin))
-            # In the root, so that the settings of uv and pip that a bundle may bring are not obeyed.
-            run(command, cwd=root.environments, env=environ(), deadline_s=left, on_line=on_line)
+            left = max(1.0, recipe.deadline_s - (time.monotonic() - begin))
+            # Beside the environment, so that the settings of uv and pip that a bundle may bring are not obeyed.
+            run(command, cwd=folder.parent, env=environ(), deadline_s=left, on_line=recipe.on_line)
 
 
 def _to_install(lock: Lock, offline: bool) -> bytes:
@@ -227,6 +226,11 @@ def _to_install(lock: Lock, offline: bool) -> bytes:
 
 @contextlib.contextmanager
 def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
+    """Keep other deploys from making the same environment meanwhile.
+
+    Raises:
+        EnvironmentSetupError: another one has been making it for longer than the deadline.
+    """
     import fcntl
 
     handle = _open_lock(root, name, "make")
@@ -248,7 +252,7 @@ def _one_at_a_time(root: Root, name: str, deadline_s: float) -> Iterator[None]:
         os.close(handle)
 
 
-def prune(root: Root, used: set[str]) -> list[str]:
+def remove_unused(root: Root, used: set[str]) -> list[str]:
     """Remove environments that no release of any deployment uses, and no deploy at work holds."""
     import fcntl
 
@@ -262,7 +266,7 @@ def prune(root: Root, used: set[str]) -> list[str]:
         except BlockingIOError:
             continue
         else:
-            (folder / _READY).unlink(missing_ok=True)
+            (folder / _READY).unlink(missing_ok=True)  # first: what is removed in part must not count as whole
             remove_tree(folder)
             removed.append(folder.name)
         finally:
@@ -270,8 +274,8 @@ def prune(root: Root, used: set[str]) -> list[str]:
     return removed
 
 
-def check(environment: Environment) -> list[Finding]:
-    """Look whether an environment's packages have all of their files and agree; an empty list means sound."""
+def find_damage(environment: Environment) -> list[Finding]:
+    """Return what is wrong with an environment: packages that disagree, or have lost files."""
     uv = find_uv()
     argv = (
         [uv, "pip", "check", "--python", environment.python] if uv else [environment.python, "-I", "-m", "pip", "check"]

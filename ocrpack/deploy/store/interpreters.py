@@ -15,9 +15,7 @@ from typing import Literal
 
 from packaging.specifiers import SpecifierSet
 
-from ocrpack.bundle import (
-    find_uv,
-)
+from ocrpack.bundle import find_uv
 from ocrpack.errors import PreflightError
 from ocrpack.shell import CommandError, run
 

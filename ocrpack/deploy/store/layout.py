@@ -11,16 +11,18 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocrpack.deploy.store.state import STATE_VERSION, Launch, Record, State
-from ocrpack.deploy.system.files import fsync, remove_tree, write_durably
+from ocrpack.deploy.store.way_back import WayBack
+from ocrpack.deploy.system.files import fsync, write_durably
 from ocrpack.errors import NotFoundError, PreflightError
 
 STAGING = ".staging-"
-_COMMITTED = ("current", "state.json")
+"""How the names of folders begin that are not whole yet; the next command removes what is left of them."""
+UNPROVEN = ".unproven-"
+"""How the name of a mark begins that stands beside a release which never served."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -45,6 +47,10 @@ class Deployment:
     def failed(self) -> Path:
         """Evidence of releases that did not make it."""
         return self.folder / "failed"
+
+    def unproven_mark(self, release: str) -> Path:
+        """Return the mark that a release bears until it serves."""
+        return self.releases / f"{UNPROVEN}{release}"
 
     @property
     def run(self) -> Path:
@@ -102,63 +108,9 @@ class Deployment:
         fsync(self.folder)
 
     @property
-    def _back(self) -> Path:
-        return self.folder / "back"
-
-    @property
-    def _undo(self) -> Path:
-        return self.folder / "undo"
-
-    @property
-    def half_way(self) -> bool:
-        """Whether a promotion was begun, and neither finished nor undone."""
-        return self._back.exists() or self._undo.exists()
-
-    def lay_way_back(self) -> None:
-        """Keep `current` and `state.json` as they are for `go_back`, which then needs no space on the disk."""
-        if self._undo.exists():
-            self.go_back()
-        staging = self.folder / f"{STAGING}back"
-        remove_tree(staging)
-        staging.mkdir()
-        for name in _COMMITTED:
-            if os.path.lexists(self.folder / name):
-                shutil.copy2(self.folder / name, staging / name, follow_symlinks=False)
-            else:
-                (staging / f"{name}.none").touch()
-        (staging / "pending").touch()
-        for path in staging.iterdir():
-            if not path.is_symlink():
-                fsync(path)
-        fsync(staging)
-        staging.replace(self._back)
-        fsync(self.folder)
-
-    def go_back(self) -> None:
-        """Undo what was done to `current` and `state.json` since `lay_way_back`; may be repeated when cut short."""
-        if self._back.exists():
-            self._back.replace(self._undo)
-        for name in _COMMITTED:
-            if os.path.lexists(self._undo / name):
-                (self._undo / name).replace(self.folder / name)
-            elif (self._undo / f"{name}.none").exists():
-                (self.folder / name).unlink(missing_ok=True)
-        remove_tree(self._undo)
-        fsync(self.folder)
-
-    def forget_way_back(self) -> None:
-        """Let what was promoted stay."""
-        remove_tree(self._back)
-        fsync(self.folder)
-
-    def confirm_promotion(self) -> None:
-        """Let a later command finish, and not undo, the promotion that `lay_way_back` began."""
-        (self._back / "pending").replace(self._back / "promoted")
-
-    @property
-    def was_promoted(self) -> bool:
-        """Whether a promotion that was begun came as far as `confirm_promotion`."""
-        return (self._back / "promoted").exists()
+    def way_back(self) -> WayBack:
+        """How to undo a promotion that is interrupted."""
+        return WayBack(self.folder)
 
     def load_state(self) -> State:
         """Read `state.json`; a deployment without one is stopped.

@@ -13,7 +13,7 @@ from ocrpack.deploy.store.layout import Deployment, Root
 Standing = Literal["current", "last good", "earlier", "failed", "unknown"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stored:
     """One release on the disk; `bytes` is what it takes alone, `promoted` when it last began to serve."""
 
@@ -50,21 +50,32 @@ def _of(deployment: Deployment) -> list[Stored]:
             standing = "last good"
         found.append(
             Stored(
-                deployment.name,
-                record.version if record else version,
-                record.digest if record else digest,
-                folder.name,
-                standing,
-                record.promoted if record else None,
-                record.signer if record else None,
-                _own_bytes(folder),
+                name=deployment.name,
+                version=record.version if record else version,
+                digest=record.digest if record else digest,
+                release=folder.name,
+                standing=standing,
+                promoted=record.promoted if record else None,
+                signer=record.signer if record else None,
+                bytes=_own_bytes(folder),
             )
         )
     found.sort(key=lambda stored: (stored.standing == "current", stored.promoted or ""), reverse=True)
     for folder in sorted(deployment.failed.glob("[!.]*"), reverse=True):
         _, _, release = folder.name.partition("-")
         version, _, digest = release.rpartition("-")[0].rpartition("-")
-        found.append(Stored(deployment.name, version, digest, folder.name, "failed", None, None, _own_bytes(folder)))
+        found.append(
+            Stored(
+                name=deployment.name,
+                version=version,
+                digest=digest,
+                release=folder.name,
+                standing="failed",
+                promoted=None,
+                signer=None,
+                bytes=_own_bytes(folder),
+            )
+        )
     return found
 
 

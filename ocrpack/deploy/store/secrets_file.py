@@ -13,7 +13,7 @@ from ocrpack.deploy.system.files import write_durably
 from ocrpack.errors import Finding, PreflightError, Where
 
 _LARGEST_BYTES = 60_000
-"""They go through a pipe, which holds 64 KiB."""
+"""All values together go to the app through a pipe, which holds 64 KiB."""
 
 
 def read(path: Path) -> dict[str, str]:

@@ -94,6 +94,6 @@ def processes(deployment: Deployment) -> list[int]:
 
 def needs_mending(deployment: Deployment) -> bool:
     """Tell whether a command or a supervisor was killed and left something to finish, to undo or to take over."""
-    if deployment.half_way or command_lock.was_left(deployment):
+    if deployment.way_back.is_laid or command_lock.was_left(deployment):
         return True
     return bool(client.why_another(deployment))

@@ -18,7 +18,9 @@ Scope = Literal["system", "user"]
 _END_S = 30.0
 """What ending takes besides the drain deadline."""
 _BACKLOG = 2048
+"""How many clients may wait to be accepted, for example while a supervisor starts."""
 _ROOM_MB = 512
+"""The memory for the supervisor and all else besides the generations."""
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 
@@ -80,8 +82,8 @@ WantedBy=sockets.target
 
 
 @dataclass(frozen=True)
-class File:
-    """A text file to write."""
+class UnitFile:
+    """A unit file to write."""
 
     name: str
     text: str
@@ -104,7 +106,7 @@ def unit_name(deployment: Deployment) -> str:
 
 def units(
     deployment: Deployment, state: State, setup: Setup, memory_mb: int | None, paths: tuple[Path, ...]
-) -> list[File]:
+) -> list[UnitFile]:
     """Return the texts of the socket and the service unit.
 
     `memory_mb` is what one generation needs; two live side by side while one takes over. The service may read
@@ -143,7 +145,10 @@ def units(
         wanted_by="multi-user.target" if setup.scope == "system" else "default.target",
     )
     listener = _SOCKET.format(**names, address=_address(state.host, state.port), backlog=_BACKLOG)
-    return [File(f"{unit_name(deployment)}.socket", listener), File(f"{unit_name(deployment)}.service", service)]
+    return [
+        UnitFile(f"{unit_name(deployment)}.socket", listener),
+        UnitFile(f"{unit_name(deployment)}.service", service),
+    ]
 
 
 def stop_seconds(state: State) -> int:

@@ -19,7 +19,7 @@ from ocrpack.deploy.store.state import State
 from ocrpack.deploy.system.files import write_durably
 from ocrpack.deploy.system.resources import account
 from ocrpack.deploy.system.variables import KEPT
-from ocrpack.deploy.systemd.unit_text import File, Scope, Setup, mark, memory_needed, unit_name, units
+from ocrpack.deploy.systemd.unit_text import Scope, Setup, UnitFile, mark, memory_needed, unit_name, units
 from ocrpack.errors import ConflictError, PreflightError
 from ocrpack.shell import CommandError, Output, run
 
@@ -51,7 +51,7 @@ class Unit:
         """Where they lie."""
         return folder_of(self.scope)
 
-    def files(self, state: State | None = None) -> list[File]:
+    def files(self, state: State | None = None) -> list[UnitFile]:
         """Return what the units should be, for the deployment's state as it is or as it is going to be.
 
         Raises:

@@ -30,7 +30,7 @@ class Ledger:
     own: bool
 
 
-def choose(tag_repo: Path | None, bundle: Path, own: Path) -> Ledger:
+def choose_repository(tag_repo: Path | None, bundle: Path, own: Path) -> Ledger:
     """Return the repository for the tag: the given one, else one around the bundle or the working folder, else `own`.
 
     A repository without a commit has nothing to tag, and one that git refuses to read cannot be tagged: they are
@@ -85,7 +85,7 @@ def _unreadable(repository: Repo, error: GitCommandError) -> PreflightError:
     return PreflightError(f"git cannot read {repository.git_dir}: {words}", f"mend it, {_NO_TAG}")
 
 
-def check(ledger: Ledger, name: str, version: str, digest: str) -> bool:
+def is_tagged(ledger: Ledger, name: str, version: str, digest: str) -> bool:
     """Tell whether the tag of this very bundle is there already.
 
     Raises:
@@ -120,7 +120,7 @@ def tag_name(name: str, version: str) -> str:
     return f"{name}/v{version}"
 
 
-def mark(ledger: Ledger, name: str, version: str, digest: str, samples: tuple[SampleResult, ...]) -> str:
+def tag_version(ledger: Ledger, name: str, version: str, *, digest: str, samples: tuple[SampleResult, ...]) -> str:
     """Tag the version and return the tag; the same tag again changes nothing.
 
     Raises:
@@ -130,7 +130,7 @@ def mark(ledger: Ledger, name: str, version: str, digest: str, samples: tuple[Sa
     import git
 
     tag = tag_name(name, version)
-    if check(ledger, name, version, digest):
+    if is_tagged(ledger, name, version, digest):
         return tag
     lines = [
         f"{name} {version}",
@@ -156,6 +156,7 @@ def mark(ledger: Ledger, name: str, version: str, digest: str, samples: tuple[Sa
 
 
 def _first_commit(repository: Repo) -> str:
+    """Make an empty commit for the tags of a repository that has none, and return it."""
     tree = repository.git.hash_object("-w", "-t", "tree", os.devnull)
     commit = str(repository.git.commit_tree(tree, m="Deployments by ocrpack"))
     repository.git.update_ref("HEAD", commit)
@@ -163,7 +164,7 @@ def _first_commit(repository: Repo) -> str:
 
 
 def _identity(repository: Repo) -> dict[str, str]:
-    """Return who tags, where git has nobody configured."""
+    """Return the variables that name who tags, where git has nobody configured."""
     reader = repository.config_reader()
     if reader.get_value("user", "name", "") and reader.get_value("user", "email", ""):
         return {}

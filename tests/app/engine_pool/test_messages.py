@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.app.drawings import PROJECT
 
 from ocrpack.app import create_app
 from ocrpack.app.core import fastjson
 from ocrpack.app.core.problem import Problem
 from ocrpack.app.engine_pool import frames, messages
+from tests.app.drawings import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
