@@ -14,7 +14,7 @@ _UNIX = 3
 _SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
-def oddity(made_by: int, flags: int, method: int, packed: int, size: int, disk: int, attributes: int) -> str:
+def oddity(*, made_by: int, flags: int, method: int, packed: int, size: int, disk: int, attributes: int) -> str:
     """Return what is odd about an entry, empty for nothing; the arguments are fields of its central header."""
     mode = attributes >> 16
     if flags & (_ENCRYPTED | _MASKED):
