@@ -120,7 +120,8 @@ class Hasher:
         pending: deque[tuple[Future[None], Future[int]]] = deque()
 
         def crc_after(previous: int | Future[int], view: memoryview) -> int:
-            return crc32(view, previous if isinstance(previous, int) else previous.result())
+            crc: int = crc32(view, previous if isinstance(previous, int) else previous.result())
+            return crc
 
         last: int | Future[int] = 0
         turn = 0
