@@ -45,6 +45,7 @@ class ArchiveWriter:
     def leave_out(self, path: str, role: Role, source: Readable, size: int, progress: Progress | None = None) -> Entry:
         """Name a file in the manifest, reading it once, and leave its bytes to the target; return its entry."""
         digests = self._hasher.copy(source, None, size, progress)
+        _refuse_changed(path, source, digests.size, size)
         self._entries.append(Entry(path, digests.size, digests.sha256, role))
         return self._entries[-1]
 
