@@ -90,8 +90,8 @@ def large(folder: Path, gib: float, turns: int) -> list[Row]:
         os.sync()
 
     ways = [
-        Contender("cp", command("cp", weights, copy), clear),
         Contender("cp, then sync", command("sh", "-c", f"cp '{weights}' '{copy}' && sync '{copy}'"), clear),
+        Contender("cp", command("cp", weights, copy), clear),
         Contender("zip -0", command("zip", "-0", "-q", archive, weights), clear),
         Contender(
             "openssl dgst -sha256 (the limit: one pass of SHA-256)",
@@ -191,8 +191,8 @@ def small(folder: Path, turns: int) -> list[Row]:
     rows = race(
         f"build of {SMALL_FILES:,} small files",
         [
-            Contender("zip -r", command("zip", "-q", "-r", archive, ".", cwd=source), clear),
             Contender("zip -r -0", command("zip", "-q", "-0", "-r", archive, ".", cwd=source), clear),
+            Contender("zip -r", command("zip", "-q", "-r", archive, ".", cwd=source), clear),
             Contender("ocrpack build", command(OCRPACK, "build", source, "-o", bundle, "-q"), clear),
         ],
         turns,

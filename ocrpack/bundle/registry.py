@@ -156,7 +156,7 @@ def _place(reference: str) -> Place:
 
 @contextlib.contextmanager
 def _asking(place: Place, plain_http: bool) -> Iterator[tuple[Registry, Container]]:
-    """Yield the registry and what is asked for; whatever its client raises becomes one of our errors."""
+    """Yield the registry client and the reference; turn every error of the client into one of ocrpack's."""
     import requests
     from oras.logger import logger
     from oras.provider import Registry

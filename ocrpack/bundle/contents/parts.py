@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ocrpack.bundle.contents import setup_guide
@@ -26,9 +27,9 @@ class Part:
     role: Role
     content: Path | bytes
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Size in bytes."""
+        """Size in bytes when it was first asked for; packing refuses a file that has another one by then."""
         return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
 
     def open(self) -> io.BytesIO | io.FileIO:

@@ -11,12 +11,11 @@ files of the role `weights`.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zlib
 from pathlib import Path
 
-from ocrpack.bundle.format.hashing import Digests, Hasher, Progress, Writable
+from ocrpack.bundle.format.hashing import Digests, Hasher, Progress, Writable, digests_of
 from ocrpack.bundle.format.manifest import MANIFEST, MAX_FILES, SIGNATURE, Entry, Manifest, parse, size_limit
 from ocrpack.bundle.format.zip_records import END, END64, LOCATOR, U16, U32, Member, encode_end, parse_directory
 from ocrpack.descriptor import DESCRIPTOR, Descriptor
@@ -77,7 +76,7 @@ class Archive:
         if entry.size > limit:
             raise BundleError(f"{path} has {entry.size} bytes, {limit} are allowed")
         data = self._read_at(self.members[path].start, entry.size)
-        findings = self._compare(entry, Digests(hashlib.sha256(data).hexdigest(), zlib.crc32(data), len(data)))
+        findings = self._compare(entry, digests_of(data))
         if findings:
             raise self._corrupt(findings)
         return data

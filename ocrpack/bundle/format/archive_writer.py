@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from typing import BinaryIO
 
-from ocrpack.bundle.format.hashing import CHUNK, Hasher, Progress, Readable
+from ocrpack.bundle.format.hashing import CHUNK, Hasher, Progress, Readable, digests_of
 from ocrpack.bundle.format.manifest import MANIFEST, SIGNATURE, Entry, Manifest, Role
 from ocrpack.bundle.format.zip_records import Member, encode_end
 from ocrpack.errors import BundleError
@@ -27,22 +26,26 @@ class ArchiveWriter:
         Raises:
             BundleError: the file did not have `size` bytes, since it changed while it was read.
         """
-        small = io.BytesIO() if size < CHUNK else None
-        start = self._append(path, size, 0) if small is None else 0
-        digests = self._hasher.copy(source, self._file if small is None else small, size, progress)
-        if digests.size != size or source.read(1):
-            raise BundleError(f"{path} changed while it was packed", "build again when nothing writes to the file")
-        if small is None:
-            self._seal(start, digests.crc32)
-        else:
+        if size < CHUNK:
+            data = source.read(size) or b""
+            digests = digests_of(data)
+            _refuse_changed(path, source, digests.size, size)
             self._append(path, size, digests.crc32)
-            self._file.write(small.getbuffer())
+            self._file.write(data)
+            if progress is not None:
+                progress(size)
+        else:
+            start = self._append(path, size, 0)
+            digests = self._hasher.copy(source, self._file, size, progress)
+            _refuse_changed(path, source, digests.size, size)
+            self._seal(start, digests.crc32)
         self._entries.append(Entry(path, size, digests.sha256, role))
         return self._entries[-1]
 
     def leave_out(self, path: str, role: Role, source: Readable, size: int, progress: Progress | None = None) -> Entry:
         """Name a file in the manifest, reading it once, and leave its bytes to the target; return its entry."""
         digests = self._hasher.copy(source, None, size, progress)
+        _refuse_changed(path, source, digests.size, size)
         self._entries.append(Entry(path, digests.size, digests.sha256, role))
         return self._entries[-1]
 
@@ -84,3 +87,8 @@ class ArchiveWriter:
         self._file.seek(offset)
         self._file.write(self._members[-1].local_header())
         self._file.seek(end)
+
+
+def _refuse_changed(path: str, source: Readable, found: int, expected: int) -> None:
+    if found != expected or source.read(1):
+        raise BundleError(f"{path} changed while it was packed", "build again when nothing writes to the file")

@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -65,13 +65,12 @@ class Manifest:
     @cached_property
     def data(self) -> bytes:
         """The manifest's canonical bytes, as they stand in the bundle."""
-        document = {
-            "manifest_version": MANIFEST_VERSION,
-            "name": self.name,
-            "version": self.version,
-            "files": [asdict(entry) for entry in self.files],
-        }
-        return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+        head = {"manifest_version": MANIFEST_VERSION, "name": self.name, "version": self.version, "files": []}
+        text = json.dumps(head, ensure_ascii=False, indent=1)
+        if self.files:
+            files = ",\n".join(_encode(entry) for entry in self.files)
+            text = text.removesuffix("[]\n}") + f"[\n{files}\n ]\n}}"
+        return f"{text}\n".encode()
 
     @cached_property
     def digest(self) -> str:
@@ -125,6 +124,15 @@ def parse(data: bytes) -> Manifest:
     if list(files) != in_order or manifest.data != data:
         raise BundleError("manifest.json is not in its canonical form: it was altered", "build the bundle anew")
     return manifest
+
+
+def _encode(entry: Entry) -> str:
+    """Return a file's lines; by hand, since `json` takes ten times as long where it must indent."""
+    path = json.dumps(entry.path, ensure_ascii=False)
+    return (
+        f'  {{\n   "path": {path},\n   "size": {entry.size},\n'
+        f'   "sha256": "{entry.sha256}",\n   "role": "{entry.role}"\n  }}'
+    )
 
 
 def _entry(item: dict[str, object]) -> Entry:

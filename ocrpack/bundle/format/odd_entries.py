@@ -1,4 +1,4 @@
-"""Say in words what is odd about an entry of a ZIP that no bundle has; numbers are those of APPNOTE.TXT 6.3.10."""
+"""Name the properties of a ZIP entry that bundles do not allow; the numbers are those of APPNOTE.TXT 6.3.10."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _UNIX = 3
 _SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
-def oddity(made_by: int, flags: int, method: int, packed: int, size: int, disk: int, attributes: int) -> str:
-    """Return what is odd about an entry, empty for nothing; the arguments are fields of its central header."""
+def oddity(*, made_by: int, flags: int, method: int, packed: int, size: int, disk: int, attributes: int) -> str:
+    """Return why bundles do not allow an entry, or "" if they do; the arguments are fields of its central header."""
     mode = attributes >> 16
     if flags & (_ENCRYPTED | _MASKED):
         return "is encrypted"

@@ -105,7 +105,15 @@ def parse_directory(data: bytes, count: int, refuse: Callable[[str], BundleError
             path = data[start : start + name_length].decode()
         except UnicodeDecodeError:
             raise refuse("a name that is not UTF-8") from None
-        strange = oddity(fields[1], fields[3], fields[4], fields[8], size, fields[13], fields[15])
+        strange = oddity(
+            made_by=fields[1],
+            flags=fields[3],
+            method=fields[4],
+            packed=fields[8],
+            size=size,
+            disk=fields[13],
+            attributes=fields[15],
+        )
         if strange and not odd:
             odd = f"{path!r:.200} {strange}"
         extra = data[start + name_length : start + name_length + extra_length]

@@ -106,7 +106,7 @@ def _digest(source: Source, requirements: Requirements) -> str:
 def _resolved(
     source: Source, known: bytes, python: str, wanted: tuple[str, ...], on_line: Callable[[str], None]
 ) -> tuple[list[str], bool]:
-    """Return the resolver's lines, and whether they are for all machines; else they are for the platforms alone."""
+    """Return the resolved lines, and True if they hold on every machine, False if only on the platforms given."""
     with tempfile.TemporaryDirectory(prefix="ocrpack-lock-") as name:
         own = Path(name, "server.txt")
         own.write_bytes(server_requirements.requirements(source.descriptor.app))
@@ -124,7 +124,7 @@ def _resolved(
 
 
 def _merged(each: dict[str, list[str]]) -> Iterator[str]:
-    """Yield the lines of several platforms as one list, with markers where not all of them have a line."""
+    """Merge the lines of several platforms; a line that some platforms lack gets a marker."""
     lines = dict.fromkeys(line for lines in each.values() for line in lines)
     for line in lines:
         having = [platform for platform, others in each.items() if line in others]
@@ -179,7 +179,10 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _rebuilt(pin: Pin, place: Path, on_line: Callable[[str], None]) -> Path:
-    """Return the wheel that a lock names; what a commit was built into stays, a folder may have changed."""
+    """Return the locked wheel.
+
+    Reuse the cached one for a git commit; rebuild a folder, and refuse if its hash changed.
+    """
     known = wheels.built_before(pin.hashes[0]) if _GIT.search(pin.origin) else None
     path = known or wheels.build(pin.origin, place.parent, on_line, Where(str(place)))
     if sha256_of(path) == pin.hashes[0]:
