@@ -191,8 +191,8 @@ def small(folder: Path, turns: int) -> list[Row]:
     rows = race(
         f"build of {SMALL_FILES:,} small files",
         [
-            Contender("zip -r -0", command("zip", "-q", "-0", "-r", archive, ".", cwd=source), clear),
             Contender("zip -r", command("zip", "-q", "-r", archive, ".", cwd=source), clear),
+            Contender("zip -r -0", command("zip", "-q", "-0", "-r", archive, ".", cwd=source), clear),
             Contender("ocrpack build", command(OCRPACK, "build", source, "-o", bundle, "-q"), clear),
         ],
         turns,

@@ -50,9 +50,12 @@ def _specifier(text: str) -> str:
     return text
 
 
+_BACKSLASH_OR_CONTROL, _SURROGATE = re.compile(r"[\\\x00-\x1f]"), re.compile("[\ud800-\udfff]")
+
+
 def path_fault(path: str) -> str | None:
     """Return why a path cannot name a file of the source folder and of the bundle, or None where it can."""
-    if "\\" in path or any(ord(character) < 32 for character in path):
+    if _BACKSLASH_OR_CONTROL.search(path):
         return "holds a backslash or a control character"
     if path.startswith("/") or re.match("[A-Za-z]:", path):
         return "is absolute"
@@ -61,7 +64,7 @@ def path_fault(path: str) -> str | None:
         return "leads out of the folder with '..'"
     if "" in parts or "." in parts:
         return "has an empty or '.' part"
-    if any("\ud800" <= character <= "\udfff" for character in path):
+    if _SURROGATE.search(path):
         return "is not valid Unicode"
     return None
 

@@ -178,6 +178,8 @@ def check_paths(paths: list[str]) -> None:
 
 
 def _folded(path: str) -> str:
+    if path.isascii():  # most are, and they are their own normal form
+        return path.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
@@ -185,16 +187,17 @@ def _unsafe(path: str) -> str:
     if not path or path.startswith("/"):
         return "is absolute or empty"
     try:
-        if len(path.encode()) > MAX_PATH_BYTES:
-            return f"is longer than {MAX_PATH_BYTES} bytes"
+        size = len(path.encode())
     except UnicodeEncodeError:
         return "is not valid Unicode"
+    if size > MAX_PATH_BYTES:
+        return f"is longer than {MAX_PATH_BYTES} bytes"
     if _FORBIDDEN.search(path):
         return "holds a character that some systems forbid"
     for part in path.split("/"):
         if part in {"", ".", ".."}:
             return "holds an empty part, '.' or '..'"
-        if len(part.encode()) > 255:
+        if size > 255 and len(part.encode()) > 255:
             return "has a name longer than 255 bytes"
         if part.endswith((" ", ".")) or _RESERVED.fullmatch(part):
             return "is no valid name on Windows"
