@@ -15,7 +15,8 @@ from typing import Annotated, cast
 import typer
 
 from ocrpack import __version__
-from ocrpack.cli import bundler, console, deployer, machine, operator, packager, reader, scorer
+from ocrpack.cli import console
+from ocrpack.cli.registry import Commands
 from ocrpack.errors import InterruptedByUserError, OcrpackError, PreflightError, UsageError
 
 _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -23,6 +24,7 @@ _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 app = typer.Typer(
     name="ocrpack",
+    cls=Commands,
     help="Turn an OCR application into one versioned bundle, and a bundle into a running, proven service.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -49,15 +51,6 @@ def options(
     ] = False,
 ) -> None:
     """Turn an OCR application into one versioned bundle, and a bundle into a running, proven service."""
-
-
-packager.add_to(app)
-bundler.add_to(app)
-deployer.add_to(app)
-operator.add_to(app)
-machine.add_to(app)
-reader.add_to(app)
-scorer.add_to(app)
 
 
 def run(arguments: list[str]) -> int:
