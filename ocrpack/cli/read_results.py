@@ -49,7 +49,7 @@ def pages_of(outcome: Outcome) -> int:
     return len(outcome.answer.pages) or 1 if outcome.answer else 0
 
 
-def conclude(done: list[Outcome], order: Order, tally: Tally, single: bool, json: bool, quiet: bool) -> None:
+def conclude(done: list[Outcome], order: Order, tally: Tally, *, single: bool, json: bool, quiet: bool) -> None:
     """Sum up what was read, and fail where something was not."""
     answer = {
         **{state: sum(one.state == state for one in done) for state in ("read", "skipped", "failed")},

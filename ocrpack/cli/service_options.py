@@ -42,6 +42,7 @@ Preprocess = Annotated[
 
 
 def connect(
+    *,
     url: str | None,
     name: str | None,
     root: Path | None,

@@ -63,7 +63,14 @@ def command(
     with build_listener(quiet or json) as listener:
         measure = _measure(listener) if test else None
         options = BuildOptions(
-            force, wheels, tuple(platform or ()), tuple(python or ()), thin, self_contained, sign, measure
+            force=force,
+            wheels=wheels,
+            platforms=tuple(platform or ()),
+            pythons=tuple(python or ()),
+            thin=thin,
+            self_contained=self_contained,
+            key=sign,
+            measure=measure,
         )
         built = build_bundle(source, output, options, listener)
     if json:

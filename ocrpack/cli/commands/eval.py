@@ -66,7 +66,17 @@ def command(
 
     known, without = pairs(folder, truth_suffix)
     tally = Tally(len(known), quiet=quiet or json, live=True, lines=True)
-    service = connect(url, name, root, token_file, ca_file, retry_seconds, timeout, jobs, tally)
+    service = connect(
+        url=url,
+        name=name,
+        root=root,
+        token_file=token_file,
+        ca_file=ca_file,
+        retry_seconds=retry_seconds,
+        timeout=timeout,
+        jobs=jobs,
+        tally=tally,
+    )
     options = Options(languages=languages, preprocess=preprocess or "")
 
     def done(result: Result) -> None:
@@ -77,7 +87,7 @@ def command(
         with tally.shown():
             scores = evaluate(service, known, options, jobs, done, ignore_case=ignore_case, on_pages=tally.page)
     except KeyboardInterrupt:
-        raise InterruptedByUserError("interrupted: there are no scores of a part", "run the command again") from None
+        raise InterruptedByUserError("interrupted; partial scores are not reported", "run the command again") from None
     if report is not None:
         _write_report(scores, folder, report)
     if not json:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -65,17 +67,23 @@ def command(
 
 
 def _show_event(event: Event) -> None:
+    if console.is_plain(sys.stdout):
+        console.result("".join(text for text, _ in _styled(event)))
+        return
     from rich.text import Text
 
-    line = Text()
-    line.append(f"{event.time or '-':<24} ", "dim")
-    line.append(f"{event.level:<7} ", {"error": "bold red", "warning": "yellow"}.get(event.level, "green"))
+    console.stdout().print(Text.assemble(*((console.visible(text), style) for text, style in _styled(event))))
+
+
+def _styled(event: Event) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a line, each with its style."""
+    yield f"{event.time or '-':<24} ", "dim"
+    yield f"{event.level:<7} ", {"error": "bold red", "warning": "yellow"}.get(event.level, "green")
     if event.event == "output" and not event.phase:
-        line.append(f"{event.release} | ", "cyan")
+        yield f"{event.release} | ", "cyan"
     else:
         what = event.phase or event.event
-        line.append(f"{what} {event.event if event.phase else ''}".rstrip() + " ", "magenta")
-    line.append(console.visible(event.message))
+        yield f"{what} {event.event if event.phase else ''}".rstrip() + " ", "magenta"
+    yield event.message, ""
     if event.seconds is not None:
-        line.append(f" ({event.seconds:.2f} s)", "dim")
-    console.stdout().print(line)
+        yield f" ({event.seconds:.2f} s)", "dim"

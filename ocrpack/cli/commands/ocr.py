@@ -95,10 +95,20 @@ def command(
     order.check(sources)
     terminal = order.place is None and sys.stdout.isatty()
     tally = Tally(len(sources), quiet=quiet or json, live=not terminal, lines=not single and not terminal)
-    service = connect(url, name, root, token_file, ca_file, retry_seconds, timeout, jobs, tally)
+    service = connect(
+        url=url,
+        name=name,
+        root=root,
+        token_file=token_file,
+        ca_file=ca_file,
+        retry_seconds=retry_seconds,
+        timeout=timeout,
+        jobs=jobs,
+        tally=tally,
+    )
     printer = None if json or order.place else Printer(order, single, quiet)
-    done = _read(service, sources, order, jobs, tally, printer)
-    conclude(done, order, tally, single, json, quiet)
+    done = _read(service, sources, order, jobs, tally=tally, printer=printer)
+    conclude(done, order, tally, single=single, json=json, quiet=quiet)
 
 
 def _order(output: str, options: Any, beside: bool, into: Path | None, annotate: bool, force: bool) -> Order:
@@ -120,7 +130,7 @@ def _check_stream(order: Order, single: bool, *, as_json: bool) -> None:
 
 
 def _read(
-    service: Service, sources: list[Source], order: Order, jobs: int, tally: Tally, printer: Printer | None
+    service: Service, sources: list[Source], order: Order, jobs: int, *, tally: Tally, printer: Printer | None
 ) -> list[Outcome]:
     from ocrpack.client import read_all
 
