@@ -168,7 +168,11 @@ def explained_io(what: str, place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        remedy = "free some space" if full else "check the path and its permissions"
         where = error.filename or place
-        raise PreflightError(f"cannot {what}: {where}: {error.strerror or error}", remedy) from error
+        raise PreflightError(f"cannot {what}: {where}: {error.strerror or error}", io_remedy(error)) from error
+
+
+def io_remedy(error: OSError) -> str:
+    """Return what to do about a failure of the file system."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return "free some space" if full else "check the path and its permissions"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ocrpack.errors import Finding, OcrpackError
 from ocrpack.logs import Event
@@ -73,15 +74,31 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def is_plain(stream: TextIO) -> bool:
+    """Tell whether a stream shows no colours; then rich is not needed, whose import takes 0.06 s."""
+    forced = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE") == "1"
+    return not forced and not stream.isatty()
+
+
 def say(text: str, *, quiet: bool = False, style: str = "") -> None:
     """Print prose for a person."""
-    if not quiet:
+    if quiet:
+        return
+    if is_plain(sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            sys.stderr.write(visible(text) + "\n")
+            sys.stderr.flush()
+    else:
         stderr().print(visible(text), style=style, markup=False)
 
 
 def result(text: str) -> None:
     """Print a result."""
-    stdout().print(visible(text), markup=False)
+    try:
+        sys.stdout.write(visible(text) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGoneError from None
 
 
 def write(data: bytes) -> None:
@@ -107,6 +124,9 @@ def table(columns: list[str], rows: Iterable[Iterable[str]]) -> None:
 
 def findings(found: Iterable[Finding]) -> None:
     """Print findings for a person, with place, what was expected and got, and the remedy."""
+    found = list(found)
+    if not found:
+        return
     console = stderr()
     from rich.text import Text
 

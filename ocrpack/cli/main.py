@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import platform
 import signal
@@ -15,14 +14,16 @@ from typing import Annotated, cast
 import typer
 
 from ocrpack import __version__
-from ocrpack.cli import bundler, console, deployer, machine, operator, packager, reader, scorer
-from ocrpack.errors import InterruptedByUserError, OcrpackError, PreflightError, UsageError
+from ocrpack.cli import console
+from ocrpack.cli.registry import Commands
+from ocrpack.errors import InterruptedByUserError, OcrpackError, PreflightError, UsageError, io_remedy
 
 _CommandLineError = cast("type[Exception]", typer.BadParameter.__mro__[2])
 """The base of all errors that the option parser raises."""
 
 app = typer.Typer(
     name="ocrpack",
+    cls=Commands,
     help="Turn an OCR application into one versioned bundle, and a bundle into a running, proven service.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -49,15 +50,6 @@ def options(
     ] = False,
 ) -> None:
     """Turn an OCR application into one versioned bundle, and a bundle into a running, proven service."""
-
-
-packager.add_to(app)
-bundler.add_to(app)
-deployer.add_to(app)
-operator.add_to(app)
-machine.add_to(app)
-reader.add_to(app)
-scorer.add_to(app)
 
 
 def run(arguments: list[str]) -> int:
@@ -109,11 +101,10 @@ def _usage(error: BaseException, *, as_json: bool) -> int:
 def _of_the_machine(error: Exception) -> OcrpackError | None:
     """Return the error that says what the file system or the user's account refuses, or None for a defect."""
     if isinstance(error, OSError):
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         reason = error.strerror or str(error) or type(error).__name__
         return PreflightError(
             f"{error.filename}: {reason}" if error.filename else reason,
-            "free some space" if full else "check the path and its permissions",
+            io_remedy(error),
         )
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # of Path.home() and Path.expanduser()
         return PreflightError("cannot tell the home folder of the user", "set HOME, or write the path out without `~`")

@@ -190,7 +190,7 @@ class _Reading:
         return result
 
     def present(self, path: JsonPath) -> JsonPath:
-        """Cut off what pydantic adds to a path: the branch of a union, or that it is the key that it means."""
+        """Strip path elements that pydantic adds (union branch, key marker) and the document lacks."""
         value: Any = self.document.value
         for length, token in enumerate(path):
             inside = token in value if isinstance(value, dict) else isinstance(value, list) and isinstance(token, int)

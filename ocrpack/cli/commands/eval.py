@@ -1,4 +1,4 @@
-"""The reader's command `eval`: how well a service reads images whose true text is known."""
+"""`ocrpack eval`: score a running service on images whose true text is known."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ocrpack.cli import console
 from ocrpack.cli.common import Json, Quiet, RootFolder
-from ocrpack.cli.reader import (
+from ocrpack.cli.service_options import (
     CaFile,
     Deployed,
     Jobs,
@@ -32,7 +32,7 @@ _CONFUSIONS = 15
 _LINE_CHARACTERS = 100
 
 
-def evaluate(
+def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images, each with its true text beside it.")],
     truth_suffix: Annotated[
         str, typer.Option("--truth-suffix", metavar="SUFFIX", help="The truth of page.png is page.png.txt or page.txt.")
@@ -62,12 +62,21 @@ def evaluate(
 
     Example: ocrpack eval scans --report report.html
     """
-    from ocrpack.client import Options, pairs
-    from ocrpack.client import evaluate as score
+    from ocrpack.client import Options, evaluate, pairs
 
     known, without = pairs(folder, truth_suffix)
     tally = Tally(len(known), quiet=quiet or json, live=True, lines=True)
-    service = connect(url, name, root, token_file, ca_file, retry_seconds, timeout, jobs, tally)
+    service = connect(
+        url=url,
+        name=name,
+        root=root,
+        token_file=token_file,
+        ca_file=ca_file,
+        retry_seconds=retry_seconds,
+        timeout=timeout,
+        jobs=jobs,
+        tally=tally,
+    )
     options = Options(languages=languages, preprocess=preprocess or "")
 
     def done(result: Result) -> None:
@@ -76,9 +85,9 @@ def evaluate(
 
     try:
         with tally.shown():
-            scores = score(service, known, options, jobs, done, ignore_case=ignore_case, on_pages=tally.page)
+            scores = evaluate(service, known, options, jobs, done, ignore_case=ignore_case, on_pages=tally.page)
     except KeyboardInterrupt:
-        raise InterruptedByUserError("interrupted: there are no scores of a part", "run the command again") from None
+        raise InterruptedByUserError("interrupted; partial scores are not reported", "run the command again") from None
     if report is not None:
         _write_report(scores, folder, report)
     if not json:
@@ -138,8 +147,3 @@ def _conclude(scores: Scores, fail_above: float | None, answer: dict[str, Any], 
         raise VerifyError(text, "mend the images, or leave them out", findings, answer=answer)
     if json:
         console.print_json(answer)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("eval")(evaluate)

@@ -1,4 +1,4 @@
-"""Commands about the machine: doctor, and what brings a deployment back after a boot."""
+"""`ocrpack service install` and `uninstall`: let a deployment come back after a boot."""
 
 from __future__ import annotations
 
@@ -8,57 +8,25 @@ import typer
 
 from ocrpack.cli import console
 from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, find_root
-from ocrpack.errors import Finding, PreflightError, UsageError
+from ocrpack.errors import Finding, UsageError
 
 if TYPE_CHECKING:
-    from ocrpack.deploy.operations.doctor import Part
     from ocrpack.deploy.systemd.unit_text import Scope, UnitFile
     from ocrpack.deploy.systemd.units import Unit
 
 User = Annotated[bool, typer.Option("--user", help="Units of this user, in ~/.config/systemd/user.")]
 System = Annotated[bool, typer.Option("--system", help="Units of the system, in /etc/systemd/system; needs root.")]
 
-service = typer.Typer(
+command = typer.Typer(
     name="service",
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Let a deployment come back after a boot: `service install`, `service uninstall`.",
 )
 
 
-def doctor(root: RootFolder = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Look whether this machine is able to build and to deploy, and say how to mend it.
-
-    Example: ocrpack doctor
-    """
-    from ocrpack.deploy.operations import doctor
-
-    parts = doctor.examine(find_root(root))
-    found = [finding for part in parts for finding in part.findings]
-    errors = tuple(finding for finding in found if finding.severity == "error")
-    facts: dict[str, Any] = {}
-    for part in parts:
-        facts.update(part.facts)
-    answer = {"ok": not errors, "findings": [finding.as_dict() for finding in found], "facts": facts}
-    if not json and not quiet:
-        _show(parts)
-    if errors:
-        text = f"this machine is not ready: {console.counted(len(errors), 'problem')}"
-        raise PreflightError(text, errors[0].remedy, errors if json or quiet else (), answer=answer)
-    if json:
-        console.print_json(answer)
-
-
-def _show(parts: list[Part]) -> None:
-    for part in parts:
-        console.result(f"{part.severity or 'ok':<8} {part.name:<12} {part.summary}")
-        for finding in part.findings:
-            console.result(f"{'':<21} {finding.message}")
-            if finding.remedy:
-                console.result(f"{'':<21} -> {finding.remedy}")
-
-
-@service.command()
+@command.command()
 def install(
     name: Name = None,
     root: RootFolder = None,
@@ -107,19 +75,15 @@ def _show_plan(unit: Unit, files: list[UnitFile], json: bool, whole: bool) -> No
         console.result(f"would enable {unit.name}.socket and {unit.name}.service ({unit.scope})")
 
 
-def _facts(unit: Unit) -> dict[str, Any]:
-    return {"name": unit.deployment.name, "unit": f"{unit.name}.service", "scope": unit.scope}
-
-
-def _as_dicts(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    return [finding.as_dict() for finding in found]
-
-
-@service.command()
+@command.command()
 def uninstall(
-    name: Name = None, root: RootFolder = None, lock_wait: LockWait = 0, dry_run: DryRun = False,
-    json: Json = False, quiet: Quiet = False,
-) -> None:  # fmt: skip
+    name: Name = None,
+    root: RootFolder = None,
+    lock_wait: LockWait = 0,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Remove the systemd units of a deployment; if it runs, it is served on without them.
 
     Example: ocrpack service uninstall tesseract
@@ -137,7 +101,9 @@ def uninstall(
         console.result(f"{verb} {unit.name}.service" if unit else f"{deployment.name} has no units")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(doctor)
-    app.add_typer(service)
+def _facts(unit: Unit) -> dict[str, Any]:
+    return {"name": unit.deployment.name, "unit": f"{unit.name}.service", "scope": unit.scope}
+
+
+def _as_dicts(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [finding.as_dict() for finding in found]

@@ -1,0 +1,28 @@
+"""`ocrpack start`: start the current release of a deployment."""
+
+from __future__ import annotations
+
+from ocrpack.cli.common import DryRun, Json, LockWait, Name, Quiet, RootFolder, find_root
+from ocrpack.cli.deployments import show_intent, show_state
+
+
+def command(
+    name: Name = None,
+    root: RootFolder = None,
+    lock_wait: LockWait = 0,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Start the current release of a deployment, for example after a reboot.
+
+    Example: ocrpack start tesseract
+    """
+    from ocrpack.deploy.operations import lifecycle
+
+    deployment = find_root(root).find(name)
+    if dry_run:
+        show_intent(deployment, "start", json)
+        return
+    lifecycle.start(deployment, lock_wait)
+    show_state(deployment, "serves", json, quiet)
