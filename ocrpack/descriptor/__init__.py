@@ -1,6 +1,6 @@
 """What the packager declares: `descriptor.json`, read into frozen types or refused with every finding at once.
 
-Reading order: `model.py` (the types), `source.py` (places in the file), `findings.py` (a validator's words for people),
+Reading order: `values.py` and `model.py` (the types), `source.py` (places in the file), `findings.py` (a validator's words for people),
 `load.py` (the way through), `check.py` and `folder.py` (what no schema states), with `files.py`, `requirements.py` and
 `imports.py` for the source folder.
 """
@@ -10,7 +10,6 @@ from ocrpack.descriptor.imports import required_modules
 from ocrpack.descriptor.load import NAME as DESCRIPTOR
 from ocrpack.descriptor.load import Source, load, load_source, parse
 from ocrpack.descriptor.model import (
-    SLUG,
     App,
     Descriptor,
     Endpoint,
@@ -24,6 +23,7 @@ from ocrpack.descriptor.model import (
 from ocrpack.descriptor.requirements import Requirements, requirement_files, without_credentials
 from ocrpack.descriptor.requirements import read as read_requirements
 from ocrpack.descriptor.schema import json_schema
+from ocrpack.descriptor.values import SLUG
 
 __all__ = [
     "DESCRIPTOR",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ocrpack.descriptor import model
+from ocrpack.descriptor import values
 from ocrpack.descriptor.source import JsonPath, Located, shown
 from ocrpack.errors import Finding
 
@@ -33,12 +33,12 @@ _TYPES = {
     "null": "null",
 }
 _PATTERNS = {
-    model.SLUG: ("lower-case letters, digits and single hyphens", "write a name such as my-ocr"),
-    model.SHA256: ("64 lower-case hexadecimal digits", "take the digest from `sha256sum FILE`, or leave the key out"),
-    model.PATH: ("a path with forward slashes", "write a relative path such as samples/page.png"),
-    model.ENTRYPOINT: ("module:attribute", "write an entry point such as app:app"),
-    model.ENVIRONMENT_NAME: ("letters, digits and underscores, no digit first", "write a name such as OCR_API_TOKEN"),
-    model.URL_PATH: ("a path that starts with / and holds no space, ? or #", "write a path such as /ocr"),
+    values.SLUG: ("lower-case letters, digits and single hyphens", "write a name such as my-ocr"),
+    values.SHA256: ("64 lower-case hexadecimal digits", "take the digest from `sha256sum FILE`, or leave the key out"),
+    values.PATH: ("a path with forward slashes", "write a relative path such as samples/page.png"),
+    values.ENTRYPOINT: ("module:attribute", "write an entry point such as app:app"),
+    values.ENVIRONMENT_NAME: ("letters, digits and underscores, no digit first", "write a name such as OCR_API_TOKEN"),
+    values.URL_PATH: ("a path that starts with / and holds no space, ? or #", "write a path such as /ocr"),
 }
 
 

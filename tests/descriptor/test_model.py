@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from ocrpack import descriptor
 from ocrpack.descriptor import json_schema
-from ocrpack.descriptor.model import Part, path_fault
+from ocrpack.descriptor.model import Part
+from ocrpack.descriptor.values import path_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [descriptor.Descriptor, *Part.__subclasses__()]
