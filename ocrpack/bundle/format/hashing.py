@@ -131,7 +131,7 @@ class Hasher:
             if origin is not None and sink is None:
                 return self._digest_file(source, origin, limit, progress)
             if origin is not None and copy is not None and hasattr(os, "copy_file_range"):
-                found = self._copy_in_kernel(source, origin, sink, copy, limit, progress)
+                found = self._copy_in_kernel(source, sink, limit, progress)
                 if found is not None:
                     return found
         return self._copy_through(source, sink, limit, progress)
@@ -148,11 +148,10 @@ class Hasher:
         source.seek(begin)
         return digesting.result()
 
-    def _copy_in_kernel(
-        self, source: Readable, origin: int, sink: Any, copy: int, limit: int, progress: Progress
-    ) -> Digests | None:
+    def _copy_in_kernel(self, source: Readable, sink: Any, limit: int, progress: Progress) -> Digests | None:
         """Copy from file to file, or return None where this kernel or file system cannot; nothing is copied then."""
         sink.flush()
+        origin, copy = source.fileno(), sink.fileno()
         begin, at, done = source.tell(), sink.tell(), 0
         digesting = _Digesting(self._sha, self._crc, copy)
         while done < limit:
