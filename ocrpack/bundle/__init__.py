@@ -20,7 +20,7 @@ from ocrpack.bundle.init.new_source import ENGINES, Draft, describe, start
 from ocrpack.bundle.inspect import Card, card
 from ocrpack.bundle.packages.lockfile import LOCK, Lock, Pin
 from ocrpack.bundle.packages.lockfile import parse as parse_lock
-from ocrpack.bundle.packages.platforms import Target
+from ocrpack.bundle.packages.platforms import Platform
 from ocrpack.bundle.packages.platforms import here as this_machine
 from ocrpack.bundle.registry import pull, push
 
@@ -48,8 +48,8 @@ __all__ = [
     "Measured",
     "MeasuredSample",
     "Pin",
+    "Platform",
     "Role",
-    "Target",
     "build",
     "card",
     "check",

@@ -130,7 +130,9 @@ def build(source: Path, wanted: Path | None, options: Options, listener: BuildLi
         locked = lock_of(loaded, options, listener)
         locked, carried = _wheels(loaded, locked, options, listener)
         parts = [*collect(loaded, weight_paths, locked.lock.data, carried), *_tool(loaded, options, listener)]
-        return _write(loaded, locked, in_order(parts), place, options, listener, tuple(warnings))
+        return _write(
+            loaded, locked, in_order(parts), place=place, options=options, listener=listener, warnings=tuple(warnings)
+        )
 
 
 def lock_of(loaded: Source, options: Options, listener: BuildListener, *, upgrade: bool = False) -> make_lock.Locked:
@@ -202,7 +204,7 @@ def _tool(loaded: Source, options: Options, listener: BuildListener) -> list[Par
     return [*ocrpack_wheel.parts(), *ocrpack_wheel.needs(targets, listener.command_line)]
 
 
-def machines(descriptor: Descriptor, options: Options) -> list[platforms.Target]:
+def machines(descriptor: Descriptor, options: Options) -> list[platforms.Platform]:
     """Return the machines that wheels are carried for: this one where none is named.
 
     Raises:
@@ -220,6 +222,7 @@ def _write(
     source: Source,
     locked: make_lock.Locked,
     parts: Sequence[Part],
+    *,
     place: Path,
     options: Options,
     listener: BuildListener,
@@ -294,7 +297,7 @@ def _with_digests(source: Source, entries: Mapping[str, Entry]) -> Descriptor:
         if weight.sha256 not in {None, entry.sha256}:
             text, remedy = f"{weight.path} is another file than declared", "correct `sha256`, or get the declared file"
             where = source.where("model", "weights", number)
-            findings.append(Finding("weights-digest", text, remedy, where, weight.sha256, entry.sha256))
+            findings.append(Finding("weights-digest", text, remedy, where, expected=weight.sha256, got=entry.sha256))
         remote = tuple(place for place in weight.places if place.startswith("https://")) or None
         resolved.append(weight.model_copy(update={"sha256": entry.sha256, "size": entry.size, "source": remote}))
     if findings:

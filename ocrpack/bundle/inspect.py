@@ -88,11 +88,11 @@ def card(archive: Archive) -> Card:
     measured = parse_measured(archive.read(MEASURED)) if MEASURED in names else None
     signature = archive.signature()
     return Card(
-        archive.manifest,
-        archive.descriptor(),
-        parse_lock(archive.read(LOCK)),
-        measured,
-        read_signature(signature) if signature else None,
-        archive.path.stat().st_size,
-        tuple(entry.path for entry in archive.absent),
+        manifest=archive.manifest,
+        descriptor=archive.descriptor(),
+        lock=parse_lock(archive.read(LOCK)),
+        measured=measured,
+        signed=read_signature(signature) if signature else None,
+        bytes=archive.path.stat().st_size,
+        absent=tuple(entry.path for entry in archive.absent),
     )

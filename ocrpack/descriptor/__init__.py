@@ -1,7 +1,7 @@
 """What the packager declares: `descriptor.json`, read into frozen types or refused with every finding at once.
 
-Reading order: `values.py` and `model.py` (the types), `source.py` (places in the file), `findings.py` (a validator's words
-for people), `load.py` (the way through), `check.py` and `folder.py` (what no schema states), with `files.py`,
+Reading order: `values.py` and `model.py` (the types), `source.py` (places in the file), `findings.py` (a validator's
+words for people), `load.py` (the way through), `check.py` and `folder.py` (what no schema states), with `files.py`,
 `requirements.py` and `imports.py` for the source folder.
 """
 

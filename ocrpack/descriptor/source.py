@@ -146,7 +146,13 @@ class _Scanner:
         except _BrokenError as error:
             raise self.refusal(error) from None
         return Document(
-            self.file, top, tuple(self.faults), self.lines, self.children, tuple(self.values), tuple(self.keys)
+            self.file,
+            top,
+            tuple(self.faults),
+            _lines=self.lines,
+            _children=self.children,
+            _values=tuple(self.values),
+            _keys=tuple(self.keys),
         )
 
     def refusal(self, error: _BrokenError) -> DescriptorError:

@@ -86,7 +86,17 @@ class Journal:
         **data: Any,
     ) -> None:
         """Append one event; a line cut short by an earlier crash is closed first."""
-        line = Event(timestamp(), self.deploy, phase, event, level, message, seconds, release, data)
+        line = Event(
+            time=timestamp(),
+            deploy=self.deploy,
+            phase=phase,
+            event=event,
+            level=level,
+            message=message,
+            seconds=seconds,
+            release=release,
+            data=data,
+        )
         text = json.dumps(line.as_dict(), ensure_ascii=False, separators=(",", ":")) + "\n"
         whole = text.encode("utf-8", "backslashreplace")
         if self._path is None:

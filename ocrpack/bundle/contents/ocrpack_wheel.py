@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from ocrpack.bundle.contents.parts import Part
 from ocrpack.bundle.packages import package_index, wheels
 from ocrpack.bundle.packages.lockfile import LOCK, Lock, parse_pin
-from ocrpack.bundle.packages.platforms import Target
+from ocrpack.bundle.packages.platforms import Platform
 from ocrpack.errors import PreflightError
 
 MAIN = "__main__.py"
@@ -35,7 +35,7 @@ def parts() -> list[Part]:
     return [Part(MAIN, "tool", launcher), Part(f"{TOOL}/{name}", "tool", content)]
 
 
-def needs(targets: Sequence[Target], on_line: Callable[[str], None]) -> list[Part]:
+def needs(targets: Sequence[Platform], on_line: Callable[[str], None]) -> list[Part]:
     """Return the wheels of all that ocrpack needs on some machines, with their lock.
 
     Raises:
@@ -46,7 +46,7 @@ def needs(targets: Sequence[Target], on_line: Callable[[str], None]) -> list[Par
     with tempfile.TemporaryDirectory(prefix="ocrpack-tool-") as name:
         file = Path(name, "requirements.txt")
         file.write_text("".join(f"{text}\n" for text in wanted), encoding="utf-8")
-        lines = package_index.resolve([file], file.parent, b"", _PYTHON, None, on_line)
+        lines = package_index.resolve([file], file.parent, known=b"", python=_PYTHON, platform=None, on_line=on_line)
     lock = Lock(f">={_PYTHON}", "", (), tuple(sorted((parse_pin(line) for line in lines), key=lambda pin: pin.text)))
     lock, files, built = wheels.choose(lock, package_index.locate(lock, _PYTHON, on_line), (), targets, on_line)
     paths = [*((file.name, wheels.fetch_file(file)) for file in files), *((path.name, path) for path in built)]

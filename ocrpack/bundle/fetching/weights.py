@@ -119,7 +119,7 @@ def _check(weight: Weight, path: Path, where: Where) -> list[Finding]:
         head = file.read(_HEAD_BYTES)
 
     def wrong(code: str, message: str, expected: str, got: str) -> Finding:
-        return Finding(code, f"{weight.path}: {path} {message}", _how_to_get(weight), where, expected, got)
+        return Finding(code, f"{weight.path}: {path} {message}", _how_to_get(weight), where, expected=expected, got=got)
 
     if weight.size is not None and size != weight.size:
         return [wrong("weights-size", "has another size", f"{weight.size} bytes", f"{size} bytes")]
@@ -157,8 +157,13 @@ def _download(url: str, weight: Weight, where: Where, fetching: Fetching) -> Pat
     except FetchError as error:
         remedy = "correct `sha256`, `size` or `source`" if error.got else error.remedy
         message = f"{weight.path}: {error.message}"
-        raise _refusal(f"weights-{error.kind}", message, remedy, where, error.expected or "", error.got or "") from None
+        raise _refusal(
+            f"weights-{error.kind}", message, remedy, where, expected=error.expected, got=error.got
+        ) from None
 
 
-def _refusal(code: str, message: str, remedy: str, where: Where, expected: str = "", got: str = "") -> DescriptorError:
-    return DescriptorError(message, remedy, (Finding(code, message, remedy, where, expected or None, got or None),))
+def _refusal(
+    code: str, message: str, remedy: str, where: Where, *, expected: str | None = None, got: str | None = None
+) -> DescriptorError:
+    finding = Finding(code, message, remedy, where, expected=expected or None, got=got or None)
+    return DescriptorError(message, remedy, (finding,))

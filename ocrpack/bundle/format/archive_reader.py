@@ -108,10 +108,14 @@ class Archive:
         where = Where(f"{self.path.name}/{entry.path}")
         if digests.sha256 != entry.sha256:
             text = f"{entry.path} was altered"
-            return [Finding("digest", text, CORRUPT_REMEDY, where, f"SHA-256 {entry.sha256}", digests.sha256)]
+            return [
+                Finding("digest", text, CORRUPT_REMEDY, where, expected=f"SHA-256 {entry.sha256}", got=digests.sha256)
+            ]
         if digests.crc32 != member.crc32:
             text = f"{entry.path}: the archive's checksum does not fit its content"
-            return [Finding("crc", text, CORRUPT_REMEDY, where, f"{digests.crc32:08x}", f"{member.crc32:08x}")]
+            return [
+                Finding("crc", text, CORRUPT_REMEDY, where, expected=f"{digests.crc32:08x}", got=f"{member.crc32:08x}")
+            ]
         return []
 
     def check(self, progress: Progress | None = None) -> list[Finding]:

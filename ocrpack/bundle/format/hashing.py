@@ -27,12 +27,10 @@ except ImportError:
     from zlib import crc32
 
 CHUNK = 1 << 20
-BUFFERS = 4
-_REGION, _REGIONS_AHEAD = 4 << 20, 4
-_WORTH_THREADS = 8 << 20
-"""From this size on, threads and the kernel's copy save more than they cost."""
-_CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
-"""What copy_file_range(2) answers where a kernel, a file system or a mode of opening does not allow it."""
+_PIECE, _BUFFERS = 4 << 20, 3
+"""How much is copied and hashed at a time: large pieces cost few switches between the threads."""
+_CANNOT_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
+"""What copy_file_range(2) answers where a kernel or a file system does not do it."""
 _WRITE_BACK_EVERY_S = 0.3
 
 Progress = Callable[[int], None]
@@ -99,17 +97,15 @@ def written_back(handle: int) -> Iterator[None]:
 
 
 class Hasher:
-    """Hashes streams; keep one for many files, since it holds threads and buffers."""
+    """Hashes streams; keep one for many files, since it holds a thread and buffers."""
 
     def __init__(self) -> None:
         self._sha = ThreadPoolExecutor(1, "sha256")
-        self._crc = ThreadPoolExecutor(1, "crc32")
-        self._buffers = [memoryview(bytearray(CHUNK)) for _ in range(BUFFERS)]
+        self._buffers = [memoryview(bytearray(_PIECE)) for _ in range(_BUFFERS)]
 
     def close(self) -> None:
-        """End the threads."""
+        """End the thread."""
         self._sha.shutdown()
-        self._crc.shutdown()
 
     def __enter__(self) -> Hasher:
         return self
@@ -125,140 +121,84 @@ class Hasher:
         Raises:
             OSError: reading or writing failed.
         """
-        progress = progress or _untold
-        if limit >= _WORTH_THREADS:
-            origin, copy = _handle(source), None if sink is None else _handle(sink)
-            if origin is not None and sink is None:
-                return self._digest_file(source, origin, limit, progress)
-            if origin is not None and copy is not None and hasattr(os, "copy_file_range"):
-                found = self._copy_in_kernel(source, origin, sink, copy, limit, progress)
-                if found is not None:
-                    return found
-        return self._copy_through(source, sink, limit, progress)
-
-    def _digest_file(self, source: Readable, handle: int, limit: int, progress: Progress) -> Digests:
-        begin = source.tell()
-        digesting = _Digesting(self._sha, self._crc, handle)
-        left = min(limit, max(0, os.fstat(handle).st_size - begin))
-        while left:
-            length = min(left, _REGION)
-            digesting.add(begin, length)
-            progress(length)
-            begin, left = begin + length, left - length
-        source.seek(begin)
-        return digesting.result()
-
-    def _copy_in_kernel(
-        self, source: Readable, origin: int, sink: Any, copy: int, limit: int, progress: Progress
-    ) -> Digests | None:
-        """Copy from file to file, or return None where this kernel or file system cannot; nothing is copied then."""
-        sink.flush()
-        begin, at, done = source.tell(), sink.tell(), 0
-        digesting = _Digesting(self._sha, self._crc, copy)
-        while done < limit:
-            try:
-                count = os.copy_file_range(origin, copy, min(_REGION, limit - done), begin + done, at + done)
-            except OSError as error:
-                if done == 0 and error.errno in _CANNOT_COPY:
-                    return None
-                raise
-            if count == 0:
-                break
-            digesting.add(at + done, count)
-            done += count
-            progress(count)
-        source.seek(begin + done)
-        sink.seek(at + done)
-        return digesting.result()
-
-    def _copy_through(self, source: Readable, sink: Writable | None, limit: int, progress: Progress) -> Digests:
-        """Copy through this process's memory, as streams and small files need it."""
         sha, crc, size, turn = hashlib.sha256(), 0, 0, 0
         hashing: deque[Future[None]] = deque()
+        kernel = _KernelCopy.between(source, sink) if limit >= _PIECE else None
         while size < limit:
-            if len(hashing) == BUFFERS - 1:
+            if len(hashing) == _BUFFERS - 1:  # all buffers but the next one are being hashed
                 hashing.popleft().result()
-            count = source.readinto(self._buffers[turn][: min(CHUNK, limit - size)])
-            if not count:
+            buffer = self._buffers[turn][: min(_PIECE, limit - size)]
+            count = kernel.copy(buffer) if kernel else None
+            if count is None:
+                kernel = None
+                count = source.readinto(buffer) or 0
+                if sink is not None:
+                    _write_all(sink, buffer[:count])
+            if count == 0:
                 break
-            view = self._buffers[turn][:count]
             if count < CHUNK and size == 0:
-                sha.update(view)
+                sha.update(buffer[:count])
             else:
-                hashing.append(self._sha.submit(sha.update, view))
-                turn = (turn + 1) % BUFFERS
-            crc = crc32(view, crc)
-            if sink is not None:
-                _write_all(sink, view)
+                hashing.append(self._sha.submit(sha.update, buffer[:count]))
+                turn = (turn + 1) % _BUFFERS
+            crc = crc32(buffer[:count], crc)
             size += count
-            progress(count)
+            if progress is not None:
+                progress(count)
         for future in hashing:
             future.result()
+        if kernel:
+            kernel.seek()
         return Digests(sha.hexdigest(), crc, size)
 
 
-class _Digesting:
-    """Digests of consecutive regions of a file, made by two threads while the caller goes on."""
+class _KernelCopy:
+    """Copies from file to file by copy_file_range(2), and reads the copy."""
 
-    def __init__(self, sha: ThreadPoolExecutor, crc: ThreadPoolExecutor, handle: int) -> None:
-        self._executors = sha, crc
-        self._handle = handle
-        self._sha256 = hashlib.sha256()
-        self._crc32 = 0
-        self._size = 0
-        self._pending: deque[tuple[Future[None], Future[None]]] = deque()
+    def __init__(self, source: Any, sink: Any) -> None:
+        sink.flush()
+        self._source, self._sink = source, sink
+        self._from, self._to = source.tell(), sink.tell()
 
-    def add(self, begin: int, length: int) -> None:
-        """Digest the next region; wait where the threads are too far behind, so that they read from the cache."""
-        if len(self._pending) == _REGIONS_AHEAD:
-            self._wait_for_one()
-        steps = self._sha256.update, self._add_crc
-        one, other = (
-            executor.submit(self._feed, step, begin, length)
-            for executor, step in zip(self._executors, steps, strict=True)
-        )
-        self._pending.append((one, other))
-        self._size += length
+    @classmethod
+    def between(cls, source: object, sink: object) -> _KernelCopy | None:
+        """Return a copy between two plain files, None between other streams or where the system has none."""
+        able = hasattr(os, "copy_file_range") and hasattr(os, "preadv")
+        return cls(source, sink) if able and _is_plain(source) and _is_plain(sink) else None
 
-    def result(self) -> Digests:
-        """Return the digests of all regions.
+    def copy(self, buffer: memoryview) -> int | None:
+        """Copy at most a buffer's length, fill the buffer from the copy, and return the number of bytes.
 
-        Raises:
-            OSError: the file cannot be read, or became shorter.
+        None is returned, and nothing is copied, where this kernel or file system cannot do it.
         """
-        while self._pending:
-            self._wait_for_one()
-        return Digests(self._sha256.hexdigest(), self._crc32, self._size)
+        try:
+            source, sink = self._source.fileno(), self._sink.fileno()
+            count = os.copy_file_range(source, sink, len(buffer), self._from, self._to)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+            self.seek()
+            return None
+        done = 0
+        while done < count:
+            read = os.preadv(sink, [buffer[done:count]], self._to + done)
+            if not read:
+                raise OSError(errno.EIO, "the copy became shorter while it was read")
+            done += read
+        self._from, self._to = self._from + count, self._to + count
+        return count
 
-    def _wait_for_one(self) -> None:
-        for future in self._pending.popleft():
-            future.result()
-
-    def _add_crc(self, view: memoryview) -> None:
-        self._crc32 = crc32(view, self._crc32)
-
-    def _feed(self, step: Callable[[memoryview], None], begin: int, length: int) -> None:
-        buffer = memoryview(bytearray(min(CHUNK, length)))
-        while length:
-            count = os.preadv(self._handle, [buffer[: min(CHUNK, length)]], begin)
-            if not count:
-                raise OSError(errno.EIO, "the file became shorter while it was read")
-            step(buffer[:count])
-            begin, length = begin + count, length - count
-
-
-def _untold(_: int) -> None:
-    """Tell nobody."""
+    def seek(self) -> None:
+        """Leave both files behind what was copied."""
+        self._source.seek(self._from)
+        self._sink.seek(self._to)
 
 
-def _handle(stream: object) -> int | None:
-    """Return the descriptor of a plain file that can be read at any place, None for other streams."""
-    if not hasattr(os, "preadv") or not isinstance(stream, io.FileIO | io.BufferedReader | io.BufferedRandom):
-        return None
-    handle = stream.fileno()
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        return None
-    return handle
+def _is_plain(stream: object) -> bool:
+    """Tell whether a stream is a plain file that can be read at any place."""
+    if not isinstance(stream, io.FileIO | io.BufferedReader | io.BufferedRandom) or not stream.readable():
+        return False
+    return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
 
 
 def _write_all(sink: Writable, view: memoryview) -> None:

@@ -142,7 +142,15 @@ def parse_pin(line: str, licence: str = "", origin: str = "") -> Pin:
         raise ValueError(f"{wanted.name} has a marker of {len(marker)} characters")
     if wanted.marker:
         wanted.marker.evaluate()  # one that cannot be raises now
-    return Pin(canonicalize_name(wanted.name), version, marker, hashes, wanted.url or "", origin, licence)
+    return Pin(
+        name=canonicalize_name(wanted.name),
+        version=version,
+        marker=marker,
+        hashes=hashes,
+        url=wanted.url or "",
+        origin=origin,
+        licence=licence,
+    )
 
 
 def _version_in(url: str) -> str:

@@ -112,12 +112,19 @@ def _resolved(
         own.write_bytes(server_requirements.requirements(source.descriptor.app))
         files = [Path(source.descriptor.requirements), own]
         try:
-            return resolve(files, source.folder, known, python, None, on_line), True
+            return resolve(files, source.folder, known=known, python=python, platform=None, on_line=on_line), True
         except UnresolvedError:
             if not wanted:
                 raise
         each = {
-            platform: resolve(files, source.folder, known, python, platforms.uv_name(platform), on_line)
+            platform: resolve(
+                files,
+                source.folder,
+                known=known,
+                python=python,
+                platform=platforms.uv_name(platform),
+                on_line=on_line,
+            )
             for platform in wanted
         }
     return list(_merged(each)), False

@@ -48,7 +48,13 @@ class UnresolvedError(Exception):
 
 
 def resolve(
-    files: Sequence[Path], folder: Path, known: bytes, python: str, platform: str | None, on_line: Callable[[str], None]
+    files: Sequence[Path],
+    folder: Path,
+    *,
+    known: bytes,
+    python: str,
+    platform: str | None,
+    on_line: Callable[[str], None],
 ) -> list[str]:
     """Return one line for each package that the requirement files ask for, with its hashes where it has any.
 

@@ -27,7 +27,7 @@ EXAMPLES = "manylinux_2_28_x86_64, manylinux_2_28_aarch64, macosx_14_0_arm64 or 
 
 
 @dataclass(frozen=True)
-class Target:
+class Platform:
     """A kind of machine; `platforms` are the platform tags that it takes, the best one first."""
 
     python: tuple[int, int]
@@ -66,17 +66,17 @@ class Target:
         return [pin for pin in lock.pins if pin.applies(self.environment) and fitting.isdisjoint(pin.hashes)]
 
 
-def here(python_version: str) -> Target:
+def here(python_version: str) -> Platform:
     """Return the machine that this runs on, with a Python of this full version."""
     major, minor = (int(part) for part in python_version.split(".")[:2])
     environment = {name: str(value) for name, value in default_environment().items()}
     environment.update(
         python_version=f"{major}.{minor}", python_full_version=python_version, implementation_version=python_version
     )
-    return Target((major, minor), tuple(tags.platform_tags()), environment)
+    return Platform((major, minor), tuple(tags.platform_tags()), environment)
 
 
-def named(platform: str, python: tuple[int, int]) -> Target:
+def named(platform: str, python: tuple[int, int]) -> Platform:
     """Return the machine of a platform tag such as `manylinux_2_28_x86_64`.
 
     Raises:
@@ -91,7 +91,7 @@ def named(platform: str, python: tuple[int, int]) -> Target:
         "platform_python_implementation": "CPython", "python_full_version": f"{version}.0", "python_version": version,
         "extra": "",
     }  # fmt: skip
-    return Target(python, tuple(_accepted(platform)), environment)
+    return Platform(python, tuple(_accepted(platform)), environment)
 
 
 def python(text: str, specifier: str) -> tuple[int, int]:

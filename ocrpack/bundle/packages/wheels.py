@@ -18,7 +18,7 @@ from ocrpack.bundle.fetching.index_settings import environ
 from ocrpack.bundle.format.hashing import sha256_of
 from ocrpack.bundle.packages.lockfile import Lock, Pin
 from ocrpack.bundle.packages.package_index import File, Located
-from ocrpack.bundle.packages.platforms import Target
+from ocrpack.bundle.packages.platforms import Platform
 from ocrpack.descriptor import without_credentials
 from ocrpack.errors import DescriptorError, Finding, Where
 from ocrpack.shell import CommandError, run
@@ -86,7 +86,7 @@ def choose(
     lock: Lock,
     located: Sequence[Located],
     carried: Sequence[Path],
-    targets: Sequence[Target],
+    targets: Sequence[Platform],
     on_line: Callable[[str], None],
 ) -> tuple[Lock, list[File], list[Path]]:
     """Return the wheels of the index that the machines need, those that were built here from source, and the lock.
@@ -128,11 +128,13 @@ def choose(
     return whole, sorted(wanted.values(), key=lambda file: file.name), sorted(built.values())
 
 
-def _missing(what: str, target: Target, files: Sequence[str]) -> Finding:
+def _missing(what: str, target: Platform, files: Sequence[str]) -> Finding:
     there = sorted({"-".join(str(tag) for tag in sorted(parse_wheel_filename(name)[3], key=str)[:1]) for name in files})
     text = f"there is no wheel of {what} for {target}"
     remedy = "name another --python or --platform, or another version in the requirements"
-    return Finding("wheel-missing", text, remedy, None, str(target), ", ".join(there)[:400] or "no wheels at all")
+    return Finding(
+        "wheel-missing", text, remedy, expected=str(target), got=", ".join(there)[:400] or "no wheels at all"
+    )
 
 
 def _fetched(file: File) -> Path:
@@ -154,5 +156,5 @@ def fetch_file(file: File, progress: Callable[[int], None] = lambda _: None) -> 
     try:
         return fetch(file.url, file.sha256, file.size, progress)
     except FetchError as error:
-        finding = Finding(f"wheel-{error.kind}", error.message, error.remedy, None, error.expected, error.got)
+        finding = Finding(f"wheel-{error.kind}", error.message, error.remedy, expected=error.expected, got=error.got)
         raise DescriptorError(error.message, error.remedy, (finding,)) from None

@@ -90,7 +90,8 @@ def command(
         raise UsageError("--beside and --into exclude each other", "choose one of them")
     sources = gather(images, sys.stdin.buffer.read, without=into)
     single = len(images) == len(sources) == 1 and images[0] in {sources[0].shown, "-"}
-    order = _order(output, Options(languages, region, preprocess or "", pages, long), beside, into, annotate, force)
+    asked = Options(languages, region, preprocess or "", pages, long)
+    order = _order(output, asked, beside=beside, into=into, annotate=annotate, force=force)
     _check_stream(order, single, as_json=json)
     order.check(sources)
     terminal = order.place is None and sys.stdout.isatty()
@@ -111,7 +112,7 @@ def command(
     conclude(done, order, tally, single=single, json=json, quiet=quiet)
 
 
-def _order(output: str, options: Any, beside: bool, into: Path | None, annotate: bool, force: bool) -> Order:
+def _order(output: str, options: Any, *, beside: bool, into: Path | None, annotate: bool, force: bool) -> Order:
     from ocrpack.client import Order, Place
 
     place = Place(into) if beside or into is not None else None

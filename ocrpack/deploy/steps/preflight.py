@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from ocrpack.bundle import LOCK, Archive, Manifest, Pin, Target, parse_lock, this_machine, verify_signature
+from ocrpack.bundle import LOCK, Archive, Manifest, Pin, Platform, parse_lock, this_machine, verify_signature
 from ocrpack.deploy.proof.app_client import Address
 from ocrpack.deploy.steps import missing_weights
 from ocrpack.deploy.steps.options import Options
@@ -127,7 +127,7 @@ def _signer(archive: Archive, root: Root, allowed: Path | None) -> str | None:
     return verify_signature(archive.path.name, archive.manifest.digest, archive.signature(), wanted)
 
 
-def _no_wheel(pin: Pin, carried: Mapping[str, str], machine: Target) -> Finding:
+def _no_wheel(pin: Pin, carried: Mapping[str, str], machine: Platform) -> Finding:
     """Return the finding for a package that the bundle carries no fitting wheel of."""
     prefix = pin.name.replace("-", "_") + "_"
     there = sorted(name for name in carried if name.lower().replace("-", "_").startswith(prefix))

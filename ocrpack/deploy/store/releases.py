@@ -114,7 +114,10 @@ class _Unpacking:
             BundleError: it is not what the manifest says.
         """
         large = entry.size > _LARGE
-        with target.open("xb", buffering=0) as file, written_back(file.fileno()) if large else contextlib.nullcontext():
+        with (
+            target.open("x+b", buffering=0) as file,
+            written_back(file.fileno()) if large else contextlib.nullcontext(),
+        ):
             os.fchmod(file.fileno(), _FILE_MODE)
             if entry not in self.archive.absent:
                 _refuse(self.archive, self.archive.copy(entry, file, self.hasher, self.progress))

@@ -45,7 +45,16 @@ def status(deployment: Deployment) -> Status:
     try:
         state, current = deployment.load_state(), deployment.current
     except PreflightError:
-        return Status(deployment.name, None, None, "damaged", None, None, None, 0)
+        return Status(
+            name=deployment.name,
+            version=None,
+            digest=None,
+            state="damaged",
+            url=None,
+            pid=None,
+            uptime_s=None,
+            restarts=0,
+        )
     record = state.releases.get(current) if current else None
     good = state.releases.get(state.last_good) if state.last_good else None
     known = Status(
