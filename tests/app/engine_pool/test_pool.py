@@ -58,7 +58,14 @@ def kill(pid: int) -> None:
     """Kill a process, and come back when it is dead; its parent may not have asked for its end yet."""
     process = psutil.Process(pid)
     process.kill()
-    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+    def dead() -> bool:
+        try:
+            return process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:  # its parent asked for its end between two looks
+            return True
+
+    eventually(dead)
 
 
 def engines(client: FlaskClient) -> list[int]:
