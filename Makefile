@@ -82,15 +82,15 @@ demo-stop: $(VENV)/.ocrpack ## end the demo and delete what it made
 # --- checks
 
 .PHONY: test
-test: $(VENV)/.dev $(VENV)/.units ## the default tests: every kind of case once (4 minutes)
+test: $(VENV)/.dev $(VENV)/.units ## the default tests: every kind of case once (6 minutes)
 	@$(PYTEST) -m '$(DEFAULT)' $(call tests,tests)
 
 .PHONY: test-slow
-test-slow: $(VENV)/.dev $(VENV)/.units ## the other variants of each kind, deadlines that pass, the demo in a fresh clone (15 minutes)
+test-slow: $(VENV)/.dev $(VENV)/.units ## the other variants of each kind, deadlines that pass, the demo in a fresh clone (10 minutes)
 	@$(PYTEST) -m slow $(call tests,tests)
 
 .PHONY: test-all
-test-all: $(VENV)/.dev $(VENV)/.units ## both of these (20 minutes)
+test-all: $(VENV)/.dev $(VENV)/.units ## both of these (16 minutes)
 	@$(PYTEST) -m 'slow or ($(DEFAULT))' $(call tests,tests)
 
 .PHONY: test-browser
@@ -103,7 +103,7 @@ $(VENV)/clients/.done: $(VENV)/.dev
 	@touch $@
 
 .PHONY: test-clients
-test-clients: $(VENV)/clients/.done ## other people's programs talk to the app: Mistral's client, LiteLLM, LightRAG, Schemathesis (5 minutes)
+test-clients: $(VENV)/clients/.done ## other people's programs talk to the app: Mistral's client, LiteLLM, LightRAG, Schemathesis (3 minutes)
 	@$(VENV)/clients/bin/python -m pytest -m clients $(call tests,tests/app)
 
 $(VENV)/.faults: $(VENV)/.dev
@@ -111,11 +111,11 @@ $(VENV)/.faults: $(VENV)/.dev
 	@touch $@
 
 .PHONY: faults
-faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under load; writes docs/reliability.md (20 minutes)
+faults: $(VENV)/.faults ## the fault matrix: every fault in every phase, under load; writes docs/reliability.md (10 minutes)
 	@$(PYTEST) -m faults $(if $(TESTS)$(K),,--reliability docs/reliability.md) $(call tests,tests/faults)
 
 .PHONY: security
-security: $(VENV)/.dev ## write the table of hostile archives and their refusals in docs/security.md
+security: $(VENV)/.dev ## write the table of hostile archives and their refusals in docs/security.md (1 minute)
 	@$(PYTEST) --security -k table tests/hostile
 
 $(VENV)/.fuzz: $(VENV)/.dev

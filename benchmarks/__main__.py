@@ -35,6 +35,14 @@ def start_up(turns: int) -> list[Row]:
             Contender("python -c pass", command(sys.executable, "-c", "pass")),
             Contender("ocrpack --version", command(OCRPACK, "--version")),
             Contender("ocrpack --help", command(OCRPACK, "--help")),
+            Contender("ocrpack status, where nothing is deployed", command(OCRPACK, "status", "--root", os.devnull)),
+            *(
+                Contender(
+                    f"ocrpack {name}, where nothing is deployed",
+                    command("sh", "-c", f"! '{OCRPACK}' {name} x --root /dev/null"),
+                )
+                for name in ("logs", "verify")
+            ),
         ],
         turns * 5,
     )
