@@ -4,7 +4,7 @@ Reading order, which is the data's way through the house:
 
 1. `ocrpack.descriptor`: what the packager declares
 2. `ocrpack.bundle`: a source folder becomes a ZIP, and a ZIP is opened safely
-3. `ocrpack.deploy`: a ZIP becomes a service; start with `pipeline.py`
+3. `ocrpack.deploy`: a ZIP becomes a service; start with `operations/deploy.py`
 4. `ocrpack.app`: the Flask app that ships inside bundles
 5. `ocrpack.cli`: the commands
 

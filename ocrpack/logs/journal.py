@@ -1,7 +1,4 @@
-"""Write deployment events and read them back: one JSON object a line, appended whole.
-
-The instance log (the app's own output) is read here too, so that `ocrpack logs` can merge both.
-"""
+"""Write deployment events: one JSON object a line, appended whole."""
 
 from __future__ import annotations
 
