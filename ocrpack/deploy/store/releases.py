@@ -115,7 +115,7 @@ class _Unpacking:
         """
         large = entry.size > _LARGE
         with (
-            target.open("x+b", buffering=0) as file,
+            target.open("xb", buffering=0) as file,
             written_back(file.fileno()) if large else contextlib.nullcontext(),
         ):
             os.fchmod(file.fileno(), _FILE_MODE)
