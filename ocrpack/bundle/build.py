@@ -27,7 +27,7 @@ _COMMAND_DEADLINE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
-class Options:
+class BuildOptions:
     """What the packager chose.
 
     `platforms` and `pythons` (as `3.11`) name the machines that wheels are carried for; `thin` leaves the weights out;
@@ -107,7 +107,7 @@ def _weights_of_unsound(source: Path) -> list[Finding]:
     return weights.find_all(descriptor.model.weights, folder, lambda _: where)[1]
 
 
-def build(source: Path, wanted: Path | None, options: Options, listener: BuildListener) -> Built:
+def build(source: Path, wanted: Path | None, options: BuildOptions, listener: BuildListener) -> Built:
     """Build the bundle of a source folder and move it into place whole.
 
     `wanted` is a file (`*.zip`) or a folder; by default `dist/NAME-VERSION.zip` below the working folder. The same
@@ -135,7 +135,9 @@ def build(source: Path, wanted: Path | None, options: Options, listener: BuildLi
         )
 
 
-def lock_of(loaded: Source, options: Options, listener: BuildListener, *, upgrade: bool = False) -> make_lock.Locked:
+def lock_of(
+    loaded: Source, options: BuildOptions, listener: BuildListener, *, upgrade: bool = False
+) -> make_lock.Locked:
     """Return the lock of a checked source folder.
 
     Raises:
@@ -177,7 +179,7 @@ def _run_commands(descriptor: Descriptor, folder: Path, place: Path, listener: B
 
 
 def _wheels(
-    loaded: Source, locked: make_lock.Locked, options: Options, listener: BuildListener
+    loaded: Source, locked: make_lock.Locked, options: BuildOptions, listener: BuildListener
 ) -> tuple[make_lock.Locked, list[tuple[str, Path]]]:
     """Return the wheels that go into the bundle, by name: those of the index where they are asked for.
 
@@ -195,7 +197,7 @@ def _wheels(
     return replace(locked, lock=lock), [*carried, *((path.name, path) for path in built)]
 
 
-def _tool(loaded: Source, options: Options, listener: BuildListener) -> list[Part]:
+def _tool(loaded: Source, options: BuildOptions, listener: BuildListener) -> list[Part]:
     """Return ocrpack itself, with all that it needs where that is asked for."""
     if not options.self_contained:
         return ocrpack_wheel.parts()
@@ -204,7 +206,7 @@ def _tool(loaded: Source, options: Options, listener: BuildListener) -> list[Par
     return [*ocrpack_wheel.parts(), *ocrpack_wheel.needs(targets, listener.command_line)]
 
 
-def machines(descriptor: Descriptor, options: Options) -> list[platforms.Platform]:
+def machines(descriptor: Descriptor, options: BuildOptions) -> list[platforms.Platform]:
     """Return the machines that wheels are carried for: this one where none is named.
 
     Raises:
@@ -214,7 +216,7 @@ def machines(descriptor: Descriptor, options: Options) -> list[platforms.Platfor
     if not pythons:
         pythons = [platforms.default_python(descriptor.python, sys.version_info[:2])]
     if not options.platforms:
-        return [platforms.here(f"{major}.{minor}.0") for major, minor in pythons]
+        return [platforms.this_machine(f"{major}.{minor}.0") for major, minor in pythons]
     return [platforms.named(platform, python) for platform in options.platforms for python in pythons]
 
 
@@ -224,7 +226,7 @@ def _write(
     parts: Sequence[Part],
     *,
     place: Path,
-    options: Options,
+    options: BuildOptions,
     listener: BuildListener,
     warnings: tuple[Finding, ...],
 ) -> Built:
@@ -262,7 +264,7 @@ def _write(
     return Built(place, manifest, size, unchanged, warnings)
 
 
-def _left_out(part: Part, options: Options) -> bool:
+def _left_out(part: Part, options: BuildOptions) -> bool:
     return options.thin and part.role == "weights"
 
 

@@ -10,10 +10,8 @@ from ocrpack.bundle.format.archive_reader import Archive
 from ocrpack.bundle.format.manifest import Manifest
 from ocrpack.bundle.format.measured import MEASURED, Measured
 from ocrpack.bundle.format.measured import parse as parse_measured
-from ocrpack.bundle.format.signature import Signed
-from ocrpack.bundle.format.signature import read as read_signature
-from ocrpack.bundle.packages.lockfile import LOCK, Lock
-from ocrpack.bundle.packages.lockfile import parse as parse_lock
+from ocrpack.bundle.format.signature import Signed, read_signature
+from ocrpack.bundle.packages.lockfile import LOCK, Lock, parse_lock
 from ocrpack.descriptor import Descriptor
 
 

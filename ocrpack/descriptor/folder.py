@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ocrpack.descriptor import files, imports, requirements
 from ocrpack.descriptor.findings import did_you_mean
-from ocrpack.descriptor.model import Descriptor
+from ocrpack.descriptor.format.model import Descriptor
 from ocrpack.descriptor.source import JsonPath, Located, shown
 from ocrpack.errors import Finding
 
@@ -39,7 +39,7 @@ def findings(
     yield from _selected(descriptor, selection)
     yield from _collisions(descriptor, selection)
     if look.fault(descriptor.requirements) is None:
-        for finding in requirements.read(folder, descriptor.requirements).findings:
+        for finding in requirements.read_requirements(folder, descriptor.requirements).findings:
             yield ("requirements",), finding
     for finding in imports.findings(folder, selection.files, descriptor.python, platform.python_version()):
         yield ("files",), _softened(finding, descriptor)

@@ -20,12 +20,12 @@ from pydantic import ValidationError
 from ocrpack.descriptor import check, folder
 from ocrpack.descriptor.files import Selection, survey
 from ocrpack.descriptor.findings import model_finding, schema_findings
-from ocrpack.descriptor.model import Descriptor
-from ocrpack.descriptor.schema import json_schema
+from ocrpack.descriptor.format.model import Descriptor
+from ocrpack.descriptor.format.schema import json_schema
+from ocrpack.descriptor.format.values import DESCRIPTOR
 from ocrpack.descriptor.source import Document, JsonPath, Located, scan
 from ocrpack.errors import DescriptorError, Finding, Where
 
-NAME = "descriptor.json"
 LIMIT = 1024 * 1024
 
 _AT_KEY = frozenset({"unknown-key", "bad-name"})
@@ -60,27 +60,6 @@ class Source:
         return self.document.where(path)
 
 
-def parse(data: bytes, file: str) -> Descriptor:
-    """Return the descriptor that the bytes hold; `file` names them in the findings.
-
-    Raises:
-        DescriptorError: with every finding.
-    """
-    return _as_built(data) or _read(data, file).sound()
-
-
-def _as_built(data: bytes) -> Descriptor | None:
-    """Return the descriptor if the bytes are just what `Descriptor.as_json` writes, as in every bundle.
-
-    It spares the schema's check, whose library takes longer to import than a small bundle takes to verify.
-    """
-    try:
-        descriptor = Descriptor.model_validate_json(data)
-    except ValidationError:
-        return None
-    return descriptor if descriptor.as_json().encode() == data else None
-
-
 def load(path: Path) -> Descriptor:
     """Return the descriptor at `path`, a file or a folder that holds a `descriptor.json`.
 
@@ -88,7 +67,7 @@ def load(path: Path) -> Descriptor:
         DescriptorError: with every finding.
     """
     file = _descriptor_file(path)
-    return _read(_bytes(file), str(file)).sound()
+    return read(_bytes(file), str(file)).sound()
 
 
 def load_source(path: Path, *, built: bool = False) -> Source:
@@ -100,7 +79,7 @@ def load_source(path: Path, *, built: bool = False) -> Source:
         DescriptorError: with every finding, warnings among them.
     """
     file = _descriptor_file(path)
-    reading = _read(_bytes(file), str(file))
+    reading = read(_bytes(file), str(file))
     selection = Selection({})
     if reading.partial is not None:
         selection = survey(file.parent, reading.partial)
@@ -109,7 +88,7 @@ def load_source(path: Path, *, built: bool = False) -> Source:
     return Source(file.parent, reading.sound(), tuple(reading.ordered()), selection.files, reading.document)
 
 
-class _Reading:
+class Reading:
     """A descriptor being read: its findings so far, and the part of it that is well-formed."""
 
     def __init__(self, document: Document, findings: Iterable[Finding] = ()) -> None:
@@ -210,6 +189,11 @@ class _Reading:
         return sorted(self.findings, key=key)
 
     def sound(self) -> Descriptor:
+        """Return the descriptor.
+
+        Raises:
+            DescriptorError: there are errors among the findings.
+        """
         findings = self.ordered()
         errors = [finding for finding in findings if finding.severity == "error"]
         if errors or self.partial is None:
@@ -217,7 +201,12 @@ class _Reading:
         return self.partial
 
 
-def _read(data: bytes, file: str) -> _Reading:
+def read(data: bytes, file: str) -> Reading:
+    """Read a descriptor as far as its bytes can be read.
+
+    Raises:
+        DescriptorError: they are no JSON object at all.
+    """
     if len(data) > LIMIT:
         raise _refusal(file, [_too_big(file, len(data))])
     text, findings = _text(data, file)
@@ -225,7 +214,7 @@ def _read(data: bytes, file: str) -> _Reading:
         document = scan(text, file)
     except DescriptorError as error:
         raise _refusal(file, [*findings, *error.findings]) from None
-    return _Reading(document, findings)
+    return Reading(document, findings)
 
 
 def _text(data: bytes, file: str) -> tuple[str, list[Finding]]:
@@ -257,7 +246,7 @@ def _not_utf8(data: bytes, offset: int, file: str) -> Finding:
 
 def _descriptor_file(path: Path) -> Path:
     try:
-        return path / NAME if path.is_dir() else path
+        return path / DESCRIPTOR if path.is_dir() else path
     except (OSError, ValueError):
         return path
 

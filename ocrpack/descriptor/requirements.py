@@ -76,10 +76,10 @@ def without_credentials(text: str, *, variables: bool = True) -> str:
 
 def requirement_files(folder: Path, name: str) -> tuple[str, ...]:
     """Return the requirements file `name` of the folder and what it includes, relative to the folder."""
-    return read(folder, name).files
+    return read_requirements(folder, name).files
 
 
-def read(folder: Path, name: str) -> Requirements:
+def read_requirements(folder: Path, name: str) -> Requirements:
     """Read the requirements file `name` of the folder and what it includes with `-r` and `-c`; never raises."""
     files: dict[str, None] = {}
     findings: list[Finding] = []

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from ocrpack import descriptor
 from ocrpack.descriptor import json_schema
-from ocrpack.descriptor.model import Part
-from ocrpack.descriptor.values import path_fault
+from ocrpack.descriptor.format.model import Part
+from ocrpack.descriptor.format.values import path_fault
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [descriptor.Descriptor, *Part.__subclasses__()]
@@ -67,7 +67,7 @@ def test_the_reference_names_every_field():
 
 
 def test_the_reference_names_every_finding_and_no_other():
-    text = "".join(file.read_text("utf-8") for file in sorted((ROOT / "ocrpack" / "descriptor").glob("*.py")))
+    text = "".join(file.read_text("utf-8") for file in sorted((ROOT / "ocrpack" / "descriptor").rglob("*.py")))
     made = set(re.findall(r'(?:Finding|fault|broken_with|_refuse|duplicates)\(\s*"([a-z0-9-]+)"', text))
     made |= set(re.findall(r'\("(too-[a-z]+)"', text)) | {"invalid"}
     reference = (ROOT / "docs" / "descriptor.md").read_text("utf-8").partition("## Findings")[2]

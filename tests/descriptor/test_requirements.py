@@ -4,13 +4,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrpack.descriptor.requirements import read, requirement_files, without_credentials
+from ocrpack.descriptor.requirements import read_requirements, requirement_files, without_credentials
 from tests.patience import processor_seconds
 
 
 def codes(tmp_path, text: str | bytes) -> list[tuple[str, int | None]]:
     (tmp_path / "requirements.txt").write_bytes(text.encode() if isinstance(text, str) else text)
-    return [(finding.code, finding.where.line) for finding in read(tmp_path, "requirements.txt").findings]
+    return [(finding.code, finding.where.line) for finding in read_requirements(tmp_path, "requirements.txt").findings]
 
 
 def test_what_pip_reads_is_sound(tmp_path):
@@ -55,7 +55,7 @@ private==${VERSION}
 )
 def test_what_is_no_requirement(tmp_path, line, remedy):
     (tmp_path / "requirements.txt").write_text(f"ok\n{line}\n")
-    [finding] = read(tmp_path, "requirements.txt").findings
+    [finding] = read_requirements(tmp_path, "requirements.txt").findings
     assert (finding.code, finding.where.line) == ("bad-requirement", 2)
     assert finding.remedy.startswith(remedy)
     assert len(finding.message) < 400
@@ -70,7 +70,7 @@ def test_a_continued_line_stands_where_it_begins(tmp_path):
 )
 def test_what_the_target_does_not_have_is_a_warning(tmp_path, line):
     (tmp_path / "requirements.txt").write_text(line)
-    [finding] = read(tmp_path, "requirements.txt").findings
+    [finding] = read_requirements(tmp_path, "requirements.txt").findings
     assert (finding.code, finding.severity) == ("local-requirement", "warning")
 
 
@@ -81,7 +81,7 @@ def test_includes_are_followed(tmp_path):
     (tmp_path / "requirements.txt").write_text(
         "--requirement=sub/base.txt\n-rsub/base.txt\n--constraint 'sub/pins.txt'\n"
     )
-    result = read(tmp_path, "requirements.txt")
+    result = read_requirements(tmp_path, "requirements.txt")
     assert sorted(result.files) == ["requirements.txt", "sub/base.txt", "sub/pins.txt"]
     assert sorted((finding.where.file, finding.where.line) for finding in result.findings) == [
         (str(tmp_path / "sub" / "base.txt"), 3),

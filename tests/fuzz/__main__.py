@@ -79,7 +79,10 @@ TARGETS = {
     "descriptor": (lambda data: descriptor.parse(data, "x"), [(SOURCE / "descriptor.json").read_bytes()]),
     "lock": (bundle.parse_lock, [(SOURCE / "requirements.lock").read_bytes()[:2000]]),
     "measured": (measured.parse, [b'{"machine": {"python": "3", "platform": "x", "processors": 1.0}, "samples": []}']),
-    "signature": (signature.read, [b"-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"]),
+    "signature": (
+        signature.read_signature,
+        [b"-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"],
+    ),
 }
 
 

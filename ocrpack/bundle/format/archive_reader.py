@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from ocrpack.bundle.format.hashing import Digests, Hasher, Progress, Writable, digests_of
-from ocrpack.bundle.format.manifest import MANIFEST, MAX_FILES, SIGNATURE, Entry, Manifest, parse, size_limit
+from ocrpack.bundle.format.manifest import MANIFEST, MAX_FILES, SIGNATURE, Entry, Manifest, parse_manifest, size_limit
 from ocrpack.bundle.format.zip_records import END, END64, LOCATOR, U16, U32, Member, encode_end, parse_directory
 from ocrpack.descriptor import DESCRIPTOR, Descriptor
 from ocrpack.descriptor import parse as parse_descriptor
@@ -201,7 +201,7 @@ class Archive:
         data = self._read_at(member.start, member.size)
         if zlib.crc32(data) != member.crc32:
             raise self._refuse("manifest.json was altered")
-        manifest = parse(data)
+        manifest = parse_manifest(data)
         packed = [(member.path, member.size) for member in self.members.values()]
         signature = self.members.get(SIGNATURE)
         if signature is not None and (signature.size > _MAX_SIGNATURE or packed.pop() != (SIGNATURE, signature.size)):

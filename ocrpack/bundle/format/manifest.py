@@ -99,7 +99,7 @@ def size_limit(paths: Iterable[str]) -> int:
     return _HEAD_BYTES + sum(frame + len(path.encode()) for path in paths)
 
 
-def parse(data: bytes) -> Manifest:
+def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest from its canonical bytes.
 
     Raises:

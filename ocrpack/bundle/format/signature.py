@@ -55,7 +55,7 @@ def sign(digest: str, key: Path, on_line: Callable[[str], None]) -> bytes:
     return made.stdout.encode()
 
 
-def read(signature: bytes) -> Signed:
+def read_signature(signature: bytes) -> Signed:
     """Return what a signature says of itself.
 
     Raises:
@@ -85,7 +85,7 @@ def _string(data: bytes) -> tuple[bytes, bytes]:
     return data[4 : 4 + length], data[4 + length :]
 
 
-def verify(bundle: str, digest: str, signature: bytes, allowed: Path) -> str:
+def verify_signature(bundle: str, digest: str, signature: bytes, allowed: Path) -> str:
     """Return who signed a bundle, by a file of allowed signers (`man ssh-keygen`, ALLOWED SIGNERS); no network is used.
 
     Raises:
@@ -98,7 +98,7 @@ def verify(bundle: str, digest: str, signature: bytes, allowed: Path) -> str:
         raise UsageError(f"there is no file of allowed signers {allowed}", "write a line `NAME KEY` for each signer")
     if not signature:
         raise BundleError(f"{bundle} is not signed", f"have it signed by one of {allowed}: `ocrpack build --sign KEY`")
-    signed = read(signature)
+    signed = read_signature(signature)
     if signed.namespace != NAMESPACE:
         raise BundleError(
             f"the signature of {bundle} is for another purpose: its namespace is {signed.namespace!r:.80}",

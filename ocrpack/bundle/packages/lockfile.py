@@ -92,7 +92,7 @@ class Lock:
         return (head + "".join(f"{line}\n" for line in [*self.options, *(pin.text for pin in self.pins)])).encode()
 
 
-def parse(data: bytes) -> Lock:
+def parse_lock(data: bytes) -> Lock:
     """Read a lock.
 
     Raises:

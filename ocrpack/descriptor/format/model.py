@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ocrpack.descriptor.values import (
+from ocrpack.descriptor.format.values import (
     ENTRYPOINT,
     SHA256,
     URL_PATH,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
-from ocrpack.descriptor.model import SCHEMA_ID, Descriptor
+from ocrpack.descriptor.format.model import SCHEMA_ID, Descriptor
 
 
 class _EditorSchema(GenerateJsonSchema):
