@@ -104,17 +104,28 @@ def run(
         threading.Thread(target=drain, args=(pipe, lines), daemon=True)
         for pipe, lines in zip((process.stdout, process.stderr), collected, strict=True)
     ]
-    try:
-        for thread in (*readers, feeder):
-            thread.start()
-        status = process.wait(deadline_s)
-    except subprocess.TimeoutExpired:
+    outlived = False
+
+    def end() -> None:
+        nonlocal outlived
+        outlived = True
         kill_group(process)
-        message = f"{words[0]} did not end within {deadline_s:g} s"
-        raise CommandError(message, argv=words, tail="".join(tail)) from None
+
+    # `Popen.wait` with a timeout looks only now and then, which costs every short command some 30 ms.
+    alarm = threading.Timer(deadline_s, end)
+    alarm.daemon = True
+    try:
+        for thread in (*readers, feeder, alarm):
+            thread.start()
+        status = process.wait()
     except BaseException:
         kill_group(process)
         raise
+    finally:
+        alarm.cancel()
+    if outlived:
+        message = f"{words[0]} did not end within {deadline_s:g} s"
+        raise CommandError(message, argv=words, tail="".join(tail))
     for reader in readers:
         reader.join(5)
     if faults:
