@@ -7,6 +7,7 @@ So this folder is loaded as a package by its path; no folder of ours is put on `
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,13 @@ _gate = _load("gate")
 _gate.take_secrets()
 _told = _gate.told
 _module, _class = _WORKERS[_told.interface]
+_worker = getattr(_load(_module), _class)
+
+# What is imported from here on is the app's, whose compiled modules must not come to lie in the release.
+sys.pycache_prefix = os.environ.get("PYTHONPYCACHEPREFIX")
 
 # gunicorn reads the names below as its settings.
-worker_class = getattr(_load(_module), _class)
+worker_class = _worker
 bind = [f"fd://{descriptor}" for descriptor in _told.listeners]
 workers = _told.workers
 threads = _told.threads if _told.interface == "wsgi" else 1

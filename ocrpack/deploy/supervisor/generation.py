@@ -36,6 +36,8 @@ _KILL_MARGIN_S = 3.0
 _HANDOVER_S = 5.0
 _RECORD = "generation.json"
 _MARK = "OCRPACK_RUN"
+_OWN_PYCACHE = ("-X", "pycache_prefix=")
+"""Lets the server find itself and the standard library compiled; gunicorn_config.py then sets the app's place."""
 
 
 @dataclass(kw_only=True)
@@ -250,7 +252,7 @@ def _start(
         )
         writer = _start_writer(deployment, release, output_end)
         process = spawn(
-            [launch.python, "-m", "gunicorn", "--config", _CONFIGURATION, launch.entrypoint],
+            [launch.python, *_OWN_PYCACHE, "-m", "gunicorn", "--config", _CONFIGURATION, launch.entrypoint],
             cwd=deployment.releases / release,
             env={**_environment(deployment, release, launch, run), instructions.VARIABLE: told.encode()},
             output=output,
