@@ -16,6 +16,9 @@ tests = $(or $(TESTS),$1) $(if $(K),-k "$(K)")
 DEFAULT := not slow and not browser and not clients and not faults and not chaos
 
 export UV_PYTHON_DOWNLOADS := never
+# A process that starts finds its modules compiled, whoever starts it
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 

@@ -21,9 +21,9 @@ from pathlib import Path
 import pytest
 
 from ocrpack.bundle.packages.lockfile import parse_pin
+from tests.command_line import REPOSITORY, run_command
 from tests.patience import PATIENCE, eventually
 
-REPOSITORY = Path(__file__).parent.parent
 DATA = REPOSITORY.parent / "shared" / "data"
 
 MINI_APP = '''
@@ -143,9 +143,9 @@ class Machine:
         return [*self.within, sys.executable, "-m", "ocrpack", *map(str, words)]
 
     def run(self, *words, status=0, cwd=None, env=None, timeout=2 * PATIENCE):
-        done = subprocess.run(
-            self.argv(*words), cwd=cwd or self.folder, env={**self.env, **(env or {})}, capture_output=True, text=True,
-            timeout=timeout, stdin=subprocess.DEVNULL,
+        done = run_command(
+            [str(word) for word in words], cwd=cwd or self.folder, env={**self.env, **(env or {})}, timeout=timeout,
+            within=self.within,
         )  # fmt: skip
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return Ran(done.returncode, done.stdout, done.stderr)
