@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pkgutil
+import resource
 import subprocess
 import sys
 import tempfile
@@ -43,10 +44,11 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([*_OTHERS, *_modules()])
 
 
-def run_command(words, *, cwd, env, timeout, within=()):
+def run_command(words, *, cwd, env, timeout, within=(), limits=()):
     """Run a command, and return its status and what it printed, as `subprocess.run` does.
 
-    `within` is what it is called through, such as `nsenter`.
+    `within` is what it is called through, such as `nsenter`; `limits` are pairs of a resource, as `setrlimit` numbers
+    it, and how much of that the command may have.
 
     Raises:
         subprocess.TimeoutExpired: it took longer than `timeout` seconds, and was killed.
@@ -54,11 +56,11 @@ def run_command(words, *, cwd, env, timeout, within=()):
     if within or _at_start(env) != {**_at_start(os.environ), "PYTHONPATH": str(REPOSITORY)}:
         return subprocess.run(
             [*within, sys.executable, "-m", "ocrpack", *words], cwd=cwd, env=env, capture_output=True, text=True,
-            timeout=timeout, stdin=subprocess.DEVNULL,
+            timeout=timeout, stdin=subprocess.DEVNULL, preexec_fn=lambda: _limit(limits),
         )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         files = [str(Path(place, name)) for name in ("out", "err")]
-        process = _forks.Process(target=_command, args=(words, str(cwd), env, files))
+        process = _forks.Process(target=_command, args=(words, str(cwd), env, files, limits))
         process.start()
         process.join(timeout)
         if process.exitcode is None:
@@ -72,7 +74,13 @@ def _at_start(env):
     return {name: value for name, value in env.items() if name.startswith(_AT_START)}
 
 
-def _command(words, cwd, env, files):
+def _limit(limits):
+    for kind, most in limits:
+        resource.setrlimit(kind, (most, most))
+
+
+def _command(words, cwd, env, files, limits):
+    _limit(limits)
     for number, file in zip((1, 2), files, strict=True):
         opened = os.open(file, os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)

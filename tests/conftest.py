@@ -142,10 +142,10 @@ class Machine:
     def argv(self, *words):
         return [*self.within, sys.executable, "-m", "ocrpack", *map(str, words)]
 
-    def run(self, *words, status=0, cwd=None, env=None, timeout=2 * PATIENCE):
+    def run(self, *words, status=0, cwd=None, env=None, timeout=2 * PATIENCE, limits=()):
         done = run_command(
             [str(word) for word in words], cwd=cwd or self.folder, env={**self.env, **(env or {})}, timeout=timeout,
-            within=self.within,
+            within=self.within, limits=limits,
         )  # fmt: skip
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -7,6 +7,8 @@ import shlex
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import REPOSITORY
 
 ELSEWHERE = {
@@ -52,6 +54,7 @@ def test_the_commands_of_the_readme_work(machine):
                 assert '"text"' in answer
 
 
+@pytest.mark.slow
 def test_pip_installs_the_command_and_the_schema(tmp_path):
     from ocrpack.bundle import find_uv
 

@@ -18,6 +18,7 @@ from ocrpack import __version__, errors
 from ocrpack.errors import OcrpackError
 from tests.conftest import DATA, REPOSITORY
 from tests.patience import PATIENCE
+from tests.variants import slow
 
 COMMANDS = [
     "init", "validate", "lock", "build", "inspect", "diff", "push", "pull",
@@ -299,7 +300,7 @@ def test_results_that_cannot_be_written(machine, unbuffered):
 
 
 @pytest.mark.skipif(os.name == "nt" or not shutil.which("bash"), reason="a POSIX shell")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", *slow(">&-", "2>&-", "<&-")])
 def test_closed_streams(machine, closed):
     source = machine.source()
     for words in (["--version"], ["status"], ["status", "--json"], ["build", source], ["validate", source, "--json"]):

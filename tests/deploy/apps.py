@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.conftest import MINI_APP, changed
+from tests.variants import slow
 
 ASGI_APP = """
 import json
@@ -46,7 +45,7 @@ for path in ("/", "/healthz", "/readyz"):
     app.router.add_get(path, health)
 """
 APPS = {"wsgi": MINI_APP, "asgi": ASGI_APP, "aiohttp": AIOHTTP_APP}
-INTERFACES = ["wsgi", *(pytest.param(one, marks=pytest.mark.slow) for one in ("asgi", "aiohttp"))]
+INTERFACES = ["wsgi", *slow("asgi", "aiohttp")]
 OCR = 'answer = {"text": text_of(body)'
 
 

@@ -62,6 +62,7 @@ def test_what_an_older_version_deployed_goes_on_without_losing_a_request(machine
     assert not machine.listening()
 
 
+@pytest.mark.slow
 def test_an_older_supervisor_is_stopped(machine, old):
     machine.deploy(BUNDLE, "--port", machine.port, env=old)
     machine.run("stop")

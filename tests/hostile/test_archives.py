@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import resource
-import subprocess
-import sys
 
 import pytest
 
 from ocrpack.bundle import Archive
 from ocrpack.errors import BundleError
+from tests.command_line import run_command
 from tests.conftest import DATA, REPOSITORY
 from tests.hostile.archives import ARCHIVES
 from tests.patience import PATIENCE
@@ -45,9 +44,7 @@ def made(tmp_path_factory):
     return get
 
 
-def _limited():
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+LIMITS = (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_DATA, MEMORY)
 
 
 DEPLOY = ["deploy", "--no-tag"]
@@ -60,13 +57,9 @@ REFUSING += [pytest.param(name, DEPLOY, marks=pytest.mark.slow) for name in ARCH
 def test_it_is_refused(machine, made, name, words):
     before = sorted(machine.folder.rglob("*"))
     path = made(name)
-    done = subprocess.run(
-        machine.argv(words[0], path, *words[1:]), cwd=machine.folder, env=machine.env, preexec_fn=_limited,
-        capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 11, done.stderr
-    assert "Traceback" not in done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    done = machine.run(words[0], path, *words[1:], status=11, limits=LIMITS)
+    assert "Traceback" not in done.err
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(line) < 600
     assert sorted(machine.folder.rglob("*")) == before
     assert not machine.root.exists()
@@ -102,10 +95,10 @@ def _cell(words, path):
     return plain if len(plain) < 200 else plain[:200] + "…"
 
 
-def test_the_limits_bind():
+def test_the_limits_bind(machine):
     """A test of refusals under limits is worth nothing if the limits do not hold."""
-    code = f"x = bytearray({MEMORY * 2})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], preexec_fn=_limited, capture_output=True, text=True, check=False
-    )
-    assert "MemoryError" in done.stderr
+    sound = machine.bundle()
+    machine.run("verify", sound, limits=LIMITS)
+    little = ((resource.RLIMIT_DATA, 1 << 20),)
+    done = run_command(["verify", str(sound)], cwd=machine.folder, env=machine.env, timeout=PATIENCE, limits=little)
+    assert done.returncode != 0

@@ -138,8 +138,11 @@ def test_a_process_that_was_killed_while_idle_is_nobodys_problem(served: Callabl
 
 def test_the_template_is_started_again(served: Callable[..., FlaskClient]) -> None:
     client = served()
-    template = psutil.Process(pid_of(read(client, kind.FINE))).ppid()
+    reader = psutil.Process(pid_of(read(client, kind.FINE)))
+    template = reader.ppid()
+    engines_of_it = psutil.Process(template).children()
     kill(template)
+    psutil.wait_procs(engines_of_it, timeout=PATIENCE)  # they end with it; a page that one of them had would fail
     assert [read(client, kind.FINE).status_code for _ in range(4)] == [200] * 4
     assert psutil.Process(pid_of(read(client, kind.FINE))).ppid() != template
 

@@ -17,6 +17,7 @@ from ocrpack.app.engines import load_engine
 from ocrpack.app.engines.base import Model, Weight
 from ocrpack.app.engines.order import rows_of
 from tests.app.drawings import PROJECT, TRUTH, drawing
+from tests.variants import slow
 
 rapidocr = pytest.importorskip("rapidocr")
 
@@ -62,8 +63,9 @@ def test_samples_read_without_an_error(engine: Engine, image: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "angle"), [("phototest.tif", 0), ("phototest-rotated-R.png", 90), ("phototest-rotated-180.png", 180),
-                        ("phototest-rotated-L.png", 270), ("eurotext.tif", 0)]
+    ("name", "angle"), [("phototest-rotated-R.png", 90), *slow(
+        ("phototest.tif", 0), ("phototest-rotated-180.png", 180), ("phototest-rotated-L.png", 270), ("eurotext.tif", 0)
+    )]
 )  # fmt: skip
 def test_real_pages_are_read_whichever_way_they_lie(engine: Engine, shared_data: Path, name: str, angle: int) -> None:
     image = opened(shared_data / "pages" / name)
@@ -75,6 +77,7 @@ def test_real_pages_are_read_whichever_way_they_lie(engine: Engine, shared_data:
     assert {0: across > 0 < down, 90: across < 0 < down, 180: across < 0 > down, 270: across > 0 > down}[angle]
 
 
+@pytest.mark.slow
 def test_receipts_are_read_well(engine: Engine, shared_data: Path) -> None:
     for name in ("062.jpg", "093.jpg"):
         got = text_of(engine, opened(shared_data / "receipts" / name)).casefold()

@@ -17,6 +17,7 @@ from ocrpack.app.engines.base import Line, Model, Weight, Word, corners
 from ocrpack.app.engines.hocr import parse
 from tests.app.drawings import BACKENDS, BUNDLE, drawing
 from tests.serving import traineddata
+from tests.variants import slow
 from tools.draw_samples import font
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def test_samples_read_without_an_error(client: FlaskClient, name: str) -> None:
     assert jiwer.cer(words(truth), words(read(client, image)["text"])) == 0
 
 
-@pytest.mark.parametrize(("folder", "bound"), [("small", 0.0), ("pages", 0.03)])
+@pytest.mark.parametrize(("folder", "bound"), [("small", 0.0), *slow(("pages", 0.03))])
 def test_real_images_read_within_bounds(client: FlaskClient, shared_data: Path, folder: str, bound: float) -> None:
     for truth in sorted((shared_data / folder).glob("*.txt")):
         answer = read(client, truth.with_suffix(""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import jiwer
@@ -21,6 +22,7 @@ from ocrpack.app.preprocess.frame import Frame
 from ocrpack.app.preprocess.measure import Ink, level, stroke
 from tests.app.drawings import TRUTH, drawing
 from tests.serving import traineddata
+from tests.variants import some
 
 FACE = "DejaVuSans.ttf"
 
@@ -70,7 +72,12 @@ def read(engine: Engine, image: Image.Image, effort: str = "auto") -> Page:
 
 
 @pytest.mark.parametrize(
-    ("kind", "effort"), [*((kind, "auto") for kind in KINDS), ("inverted bands", "best"), ("uneven light", "best")]
+    ("kind", "effort"),
+    some(
+        [*((kind, "auto") for kind in KINDS), ("inverted bands", "best"), ("uneven light", "best")],
+        [(kind, "auto") for kind in ("plain", "turned 90°", "inverted bands", "small print", "columns")]
+        + [("uneven light", "best")],
+    ),
 )
 def test_each_difficulty_is_read(engine: Engine, kind: str, effort: str) -> None:
     one = next(one for one in drawings([kind]) if one.kind == kind)
@@ -86,8 +93,7 @@ def test_each_difficulty_is_read(engine: Engine, kind: str, effort: str) -> None
             assert all(0 <= x <= picture.image.width and 0 <= y <= picture.image.height for x, y in part.polygon)
 
 
-@pytest.mark.parametrize("turn", [0, 90, 180, 270])
-@pytest.mark.parametrize("slant", [0, 4, -8])
+@pytest.mark.parametrize(("turn", "slant"), some(product((0, 90, 180, 270), (0, 4, -8)), [(0, 0), (90, 4), (180, -8)]))
 def test_words_are_found_where_they_were_drawn(engine: Engine, turn: int, slant: int) -> None:
     upright = page(TEXTS[0], FACE)
     image = upright.rotate(-turn - slant, Image.Resampling.BICUBIC, expand=True, fillcolor=245)

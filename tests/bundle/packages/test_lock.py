@@ -156,6 +156,7 @@ def _repository(folder):
     return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_git_commit_becomes_a_wheel_in_the_bundle(maker, tmp_path):
     (tmp_path / "thing").mkdir()
     commit = _repository(tmp_path / "thing")

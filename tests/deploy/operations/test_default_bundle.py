@@ -16,6 +16,7 @@ import pytest
 from ocrpack.compare import error_rates
 from tests.conftest import DATA, REPOSITORY
 from tests.patience import PATIENCE
+from tests.variants import slow
 
 SOURCE = REPOSITORY / "bundles" / "tesseract"
 
@@ -35,7 +36,7 @@ def read(url, image):
         return json.loads(answer.read())
 
 
-@pytest.mark.parametrize("backend", ["tesserocr", pytest.param("pytesseract", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["tesserocr", *slow("pytesseract")])
 def test_it_deploys_and_reads_real_images(machine, backend):
     source = machine.folder / "source"
     shutil.copytree(SOURCE, source)

@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import MINI_APP, changed, free_port
 from tests.deploy.apps import APPS
 from tests.patience import PATIENCE
+from tests.variants import slow
 
 PHASES = ["preflight", "unpack", "environment", "boot", "gate", "promote", "observe", "drain", "tag", "prune"]
 
@@ -244,7 +245,7 @@ def test_a_running_service_does_not_move_by_accident(machine):
     assert machine.get()["status"] == "ok"
 
 
-@pytest.mark.parametrize("port", ["65536", *(pytest.param(one, marks=pytest.mark.slow) for one in ("0", "-1"))])
+@pytest.mark.parametrize("port", ["65536", *slow("0", "-1")])
 def test_a_port_that_is_none(machine, port):
     assert "port" in machine.deploy(machine.bundle(), f"--port={port}", status=2).err
 
@@ -387,7 +388,7 @@ def test_old_releases_are_pruned_but_never_the_last_good(machine):
 
 @pytest.mark.parametrize(
     "damage",
-    ["altered", *(pytest.param(one, marks=pytest.mark.slow) for one in ("missing", "extra", "stopped", "package"))],
+    ["altered", *slow("missing", "extra", "stopped", "package")],
 )
 def test_verify_finds_what_is_wrong(machine, damage):
     machine.deploy(machine.bundle())

@@ -196,6 +196,7 @@ def test_a_deployment_comes_back_after_a_boot(machine, booted):
     assert state(machine) == "running"
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_comes_back(machine, booted, load):
     machine.deploy(machine.bundle())
     machine.run("service", "install")
@@ -206,6 +207,7 @@ def test_a_killed_supervisor_comes_back(machine, booted, load):
     assert machine.get()["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_what_is_stopped_stays_stopped(machine, booted):
     machine.deploy(machine.bundle())
     machine.run("service", "install")

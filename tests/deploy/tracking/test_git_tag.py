@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from ocrpack.bundle import Archive
+from tests.variants import slow
 
 TAG = "mini/v1.0"
 
@@ -105,7 +106,7 @@ def test_a_tag_that_someone_else_made(machine, git, repository, kind):
     [
         "bare",
         "worktree",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("detached", "gpgsign", "identity", "hook")),
+        *slow("detached", "gpgsign", "identity", "hook"),
     ],
 )
 def test_repositories_of_all_kinds(machine, git, repository, kind):
