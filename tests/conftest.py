@@ -23,6 +23,7 @@ import pytest
 from ocrpack.bundle.packages.lockfile import parse_pin
 from tests.command_line import REPOSITORY, run_command
 from tests.patience import PATIENCE, eventually
+from tests.ports import free_port
 
 DATA = REPOSITORY.parent / "shared" / "data"
 
@@ -230,12 +231,6 @@ class Machine:
 
     def wait(self, condition):
         return eventually(condition)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.request
@@ -13,6 +12,7 @@ import urllib.request
 import pytest
 
 from tests.patience import PATIENCE, eventually
+from tests.ports import free_port
 
 
 def answers(url):
@@ -29,9 +29,7 @@ def registry(tmp_path_factory):
     if program is None:
         pytest.skip("docker-registry is not installed: tools/install_system.sh registry")
     folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,17 +22,12 @@ from PIL import Image, ImageChops, ImageStat
 import ocrpack.app
 from tests.app.drawings import PROJECT, TRUTH, drawing, encoded
 from tests.patience import PATIENCE, eventually
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 GUNICORN = ["-m", "gunicorn", "app:app", "--worker-class", "gthread"]
-
-
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number
 
 
 def ask(
@@ -94,14 +88,14 @@ def crowded() -> bytes:
 
 @pytest.fixture(scope="module")
 def server(make_bundle: Callable[..., Path]) -> Iterator[int]:
-    at = port()
+    at = free_port()
     folder = make_bundle(threads=4)
     with running(folder, at, *GUNICORN, "--bind", f"127.0.0.1:{at}", "--threads", "4"):
         yield at
 
 
 def test_python_app_py_serves_the_page_and_prints_its_address(make_bundle: Callable[..., Path]) -> None:
-    at = port()
+    at = free_port()
     with running(make_bundle(), at, "app.py", HOST="127.0.0.1", PORT=str(at)) as log:
         assert ocr(at, encoded(drawing()))[2]["text"] == TRUTH
         written = log.read_text(encoding="utf-8")

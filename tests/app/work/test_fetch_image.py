@@ -15,6 +15,7 @@ from ocrpack.app.core.problem import Problem
 from ocrpack.app.work.fetch_image import Fetcher, is_public
 from tests.app.drawings import drawing, encoded
 from tests.app.web.test_server import FakeEngine, assert_problem
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,8 +120,7 @@ def test_size_and_absence_are_told(site: str) -> None:
     fetch = Fetcher([f"{site}/"], MIB, anywhere)
     assert refused(fetch, f"{site}/pictures/large") == "too-large"
     assert refused(fetch, f"{site}/none") == "address-unreachable"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     assert refused(Fetcher([f"http://127.0.0.1:{port}"], MIB, anywhere), f"http://127.0.0.1:{port}/") == (
         "address-unreachable"
     )

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MINI_APP, changed, free_port
+from tests.conftest import MINI_APP, changed
 from tests.deploy.apps import APPS
 from tests.patience import PATIENCE
+from tests.ports import free_port
 from tests.variants import slow
 
 PHASES = ["preflight", "unpack", "environment", "boot", "gate", "promote", "observe", "drain", "tag", "prune"]
