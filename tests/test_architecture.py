@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -19,6 +22,7 @@ MAX_FILES = 11
 GROUND = ["errors", "compare", "contract", "shell", "logs"]
 FLOORS = {
     "": [*GROUND, "descriptor", "bundle", "client", "deploy", "exports", "cluster", "hosts", "cli"],
+    "descriptor": ["format"],
     "bundle": ["format", "fetching", "packages", "contents", "init"],
     "deploy": [
         "system", "store", "proof", "systemd", "app_server", "supervisor", "tracking", "steps", "operations",
@@ -27,7 +31,7 @@ FLOORS = {
     "cli": ["commands"],
 }  # fmt: skip
 """The folders of each wing, the lowest first: each may import those before it."""
-ABOVE_ITS_FOLDERS = {"bundle", "cli"}
+ABOVE_ITS_FOLDERS = {"descriptor", "bundle", "cli"}
 """Wings whose own modules stand above their folders; in the others the folders hold everything."""
 NEVER = {("client", "descriptor"), ("client", "bundle"), ("deploy", "client"), ("bundle", "compare")}
 """Arrows that would go down, and are none all the same."""
@@ -172,6 +176,19 @@ def test_others_come_in_through_the_door():
                     and part != _part(_name(file))
                 ):
                     assert inside in ([], [""]), f"{_name(file)} imports {name}: its door is ocrpack.{part}"
+
+
+@pytest.mark.parametrize("wing", ["descriptor", "bundle", "client"])
+def test_a_door_gives_what_it_lists_and_imports_nothing_before(wing):
+    code = f"import sys, ocrpack.{wing}; print(*sys.modules)"
+    at_once = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert [name for name in at_once.stdout.split() if name.startswith(f"ocrpack.{wing}.")] == []
+    door = importlib.import_module(f"ocrpack.{wing}")
+    stub = ast.parse((PACKAGE / wing / "__init__.pyi").read_text("utf-8"))
+    listed = {alias.name for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert listed == set(door.__all__)
+    modules = [name for name in door.__all__ if isinstance(getattr(door, name), ModuleType)]
+    assert not modules, "a module of the same name hides what the door lists"
 
 
 def test_the_app_stands_apart():

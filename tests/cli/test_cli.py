@@ -80,6 +80,15 @@ def test_the_version_imports_nothing_heavy(machine, word):
     assert not modules & heavy
 
 
+def test_verify_imports_nothing_of_the_packager_s(machine):
+    bundle = machine.bundle()
+    machine.deploy(bundle)
+    for words in (["verify", str(bundle)], ["verify", "mini"], ["status"], ["logs"]):
+        _, modules = _modules(machine, *words)
+        assert "typer" in modules
+        assert not modules & {"jsonschema", "pathspec", "cyclonedx", "oras", "requests", "git"}, words
+
+
 def test_the_help_imports_nothing_heavy(machine):
     for words in (["--help"], ["deploy", "--help"], ["logs", "-h"], ["ocr", "-h"], ["eval", "-h"]):
         out, modules = _modules(machine, *words)
