@@ -67,7 +67,7 @@ class BuildListener:
     doing: Callable[[str], None] = lambda what: None
 
 
-def check(
+def check_source(
     source: Path, *, built: bool = False, fetching: weights.Fetching = lambda name, size: lambda count: None
 ) -> tuple[Source, list[Path], list[Finding]]:
     """Check a source folder whole, its weights included, and return it with the weights' files and the warnings.
@@ -126,7 +126,7 @@ def build(source: Path, wanted: Path | None, options: BuildOptions, listener: Bu
     with explained_io("make the bundle", place):
         place.parent.mkdir(parents=True, exist_ok=True)
         _run_commands(descriptor, source if source.is_dir() else source.parent, place, listener)
-        loaded, weight_paths, warnings = check(source, built=True, fetching=_told(listener))
+        loaded, weight_paths, warnings = check_source(source, built=True, fetching=_told(listener))
         locked = lock_of(loaded, options, listener)
         locked, carried = _wheels(loaded, locked, options, listener)
         parts = [*collect(loaded, weight_paths, locked.lock.data, carried), *_tool(loaded, options, listener)]

@@ -43,7 +43,7 @@ class Draft:
     findings: tuple[Finding, ...] = ()
 
 
-def start(folder: Path, engine: str) -> Draft:
+def new_source(folder: Path, engine: str) -> Draft:
     """Write a bundle source that validates, builds and deploys as it is.
 
     Raises:
@@ -77,7 +77,7 @@ def start(folder: Path, engine: str) -> Draft:
     )
 
 
-def describe(folder: Path, *, force: bool) -> Draft:
+def describe_app(folder: Path, *, force: bool) -> Draft:
     """Look at an app that is there and write its descriptor; where it has no requirements file, that too.
 
     Nothing of the app is run or changed.

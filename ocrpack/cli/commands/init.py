@@ -26,11 +26,11 @@ def command(
 
     Example: ocrpack init invoices, or ocrpack init --from my-flask-app
     """
-    from ocrpack.bundle import describe, start
+    from ocrpack.bundle import describe_app, new_source
 
     if (folder is None) == (app is None):
         raise UsageError("name a new folder, or the folder of an app with --from", "`ocrpack init --help` shows both")
-    draft = start(folder, engine) if folder is not None else describe(app or Path(), force=force)
+    draft = new_source(folder, engine) if folder is not None else describe_app(app or Path(), force=force)
     if json:
         found = [finding.as_dict() for finding in draft.findings]
         console.print_json({"folder": str(draft.folder), "written": list(draft.written), "findings": found})

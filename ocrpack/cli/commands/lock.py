@@ -27,9 +27,9 @@ def command(
 
     Example: ocrpack lock bundles/tesseract
     """
-    from ocrpack.bundle import LOCK, BuildOptions, check, lock_of
+    from ocrpack.bundle import LOCK, BuildOptions, check_source, lock_of
 
-    loaded, _, _ = check(source)
+    loaded, _, _ = check_source(source)
     with build_listener(quiet or json) as listener:
         locked = lock_of(loaded, BuildOptions(platforms=tuple(platform or ())), listener, upgrade=upgrade).lock
     place = loaded.folder / LOCK

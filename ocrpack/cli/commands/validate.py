@@ -14,9 +14,9 @@ def command(source: SourceFolder = Path(), json: Json = False, quiet: Quiet = Fa
 
     Example: ocrpack validate bundles/tesseract
     """
-    from ocrpack.bundle import check
+    from ocrpack.bundle import check_source
 
-    loaded, _, warnings = check(source)
+    loaded, _, warnings = check_source(source)
     descriptor = loaded.descriptor
     if json:
         found = [finding.as_dict() for finding in warnings]

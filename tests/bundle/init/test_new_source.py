@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from ocrpack.bundle import ENGINES, check, describe, start
+from ocrpack.bundle import ENGINES, check_source, describe_app, new_source
 from ocrpack.errors import ConflictError, NotFoundError, UsageError
 
 FLASK = """
@@ -46,8 +46,8 @@ def drafted(folder, files):
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    draft = describe(folder, force=False)
-    loaded, _, _ = check(folder)
+    draft = describe_app(folder, force=False)
+    loaded, _, _ = check_source(folder)
     return draft, loaded.descriptor
 
 
@@ -71,11 +71,11 @@ def test_a_new_source_builds_and_deploys(machine, engine):
 def test_where_something_is(tmp_path):
     (tmp_path / "x").write_text("mine")
     with pytest.raises(ConflictError, match="holds something"):
-        start(tmp_path, "tesseract")
+        new_source(tmp_path, "tesseract")
     with pytest.raises(UsageError, match="no engine 'nonsense'"):
-        start(tmp_path / "new", "nonsense")
+        new_source(tmp_path / "new", "nonsense")
     with pytest.raises(UsageError, match="no name"):
-        start(tmp_path / "___", "tesseract")
+        new_source(tmp_path / "___", "tesseract")
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
 
 
@@ -143,7 +143,7 @@ def test_a_drafted_app_deploys(machine, tmp_path):
 def test_a_folder_without_an_app(tmp_path, content):
     (tmp_path / "x.py").write_bytes(content)
     with pytest.raises(NotFoundError, match="no Flask, FastAPI"):
-        describe(tmp_path, force=False)
+        describe_app(tmp_path, force=False)
     assert [file.name for file in tmp_path.iterdir()] == ["x.py"]
 
 
@@ -151,11 +151,11 @@ def test_a_descriptor_is_not_overwritten(tmp_path):
     (tmp_path / "app.py").write_text(FLASK)
     (tmp_path / "descriptor.json").write_text("mine")
     with pytest.raises(ConflictError, match="exists"):
-        describe(tmp_path, force=False)
+        describe_app(tmp_path, force=False)
     assert (tmp_path / "descriptor.json").read_text() == "mine"
-    describe(tmp_path, force=True)
+    describe_app(tmp_path, force=True)
     with pytest.raises(NotFoundError):
-        describe(tmp_path / "nowhere", force=False)
+        describe_app(tmp_path / "nowhere", force=False)
 
 
 def test_words_that_say_nothing(machine):
