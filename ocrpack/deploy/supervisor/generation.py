@@ -251,8 +251,10 @@ def _start(
             title=f"{deployment.name} {release}",
         )
         writer = _start_writer(deployment, release, output_end)
+        # The program, and not the module: with `-m`, the release would be looked through for what gunicorn imports.
+        gunicorn = Path(launch.python).with_name("gunicorn")
         process = spawn(
-            [launch.python, *_OWN_PYCACHE, "-m", "gunicorn", "--config", _CONFIGURATION, launch.entrypoint],
+            [launch.python, *_OWN_PYCACHE, gunicorn, "--config", _CONFIGURATION, launch.entrypoint],
             cwd=deployment.releases / release,
             env={**_environment(deployment, release, launch, run), instructions.VARIABLE: told.encode()},
             output=output,

@@ -72,6 +72,16 @@ def test_the_journal_has_one_begin_and_one_end(machine):
     assert len({event["deploy"] for event in events}) == 1
 
 
+def test_the_server_imports_nothing_of_the_release(machine):
+    """An app may have a module of a name that the server needs, too; and no compiled module comes to lie beside it."""
+    source = machine.source(files=["argparse.py"])
+    (source / "argparse.py").write_text("raise SystemExit('the server took the module of the app')\n")
+    machine.run("build", source, "-o", machine.folder)
+    machine.deploy(machine.folder / "mini-1.0.zip")
+    assert machine.get()["status"] == "ok"
+    machine.run("verify", "mini")
+
+
 def test_the_service_outlives_the_terminal(machine):
     """The deployer's whole session gets a hang-up, as when a terminal is closed."""
     bundle = machine.bundle()
