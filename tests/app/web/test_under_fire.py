@@ -14,8 +14,9 @@ from PIL import Image
 from tests.app.drawings import TRUTH, drawing, encoded
 from tests.app.images.test_hostile_files import _images, _pdfs, _tiffs
 from tests.app.mutations import mutated
-from tests.app.web.test_serving import GUNICORN, ask, ocr, port, running
+from tests.app.web.test_serving import GUNICORN, ask, ocr, running
 from tests.patience import PATIENCE
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,7 @@ SEED, ROUNDS = 20261121, 4000
 
 @pytest.fixture(scope="module")
 def server(make_bundle: Callable[..., Path]) -> Iterator[int]:
-    at = port()
+    at = free_port()
     folder = make_bundle(limits={"page_seconds": 20, "memory_mb": 2048})
     with running(folder, at, *GUNICORN, "--bind", f"127.0.0.1:{at}", "--threads", "40"):
         yield at
