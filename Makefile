@@ -16,8 +16,7 @@ tests = $(or $(TESTS),$1) $(if $(K),-k "$(K)")
 DEFAULT := not slow and not browser and not clients and not faults and not chaos
 
 export UV_PYTHON_DOWNLOADS := never
-# A process that starts finds its modules compiled, whoever starts it
-export UV_COMPILE_BYTECODE := 1
+# Every process that a test starts would compile its modules again
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -40,11 +39,11 @@ $(BIN)/uv: | $(VENV)/.system
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.6'
 
 $(VENV)/.ocrpack: pyproject.toml $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable .
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.ocrpack
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group dev
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev
 	@touch $@
 
 $(VENV)/.units: tools/install_system.sh | $(VENV)/.dev
@@ -54,7 +53,7 @@ $(VENV)/.units: tools/install_system.sh | $(VENV)/.dev
 
 $(VENV)/.browser: $(VENV)/.dev
 	@tools/install_system.sh chromium
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group browser
 	@touch $@
 
 .PHONY: setup
@@ -102,7 +101,7 @@ test-browser: $(VENV)/.browser ## the page in a real Chromium (2 minutes)
 
 $(VENV)/clients/.done: $(VENV)/.dev
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/clients
-	@$(BIN)/uv pip install --quiet --python $(VENV)/clients/bin/python --group clients --editable .
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV)/clients/bin/python --group clients --editable .
 	@touch $@
 
 .PHONY: test-clients
@@ -122,7 +121,7 @@ security: $(VENV)/.dev ## write the table of hostile archives and their refusals
 	@$(PYTEST) --security -k table tests/hostile
 
 $(VENV)/.fuzz: $(VENV)/.dev
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group fuzz
 	@touch $@
 
 FUZZ_SECONDS ?= 30

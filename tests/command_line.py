@@ -23,8 +23,6 @@ _OTHERS = (
 )  # fmt: skip
 _AT_START = ("PYTHON", "LC_", "LANG", "LD_")
 """How the names of variables begin that Python looks at as it starts; where a test sets them, it must start."""
-
-
 _NOT_OF_COMMANDS = (
     "ocrpack.app",
     "ocrpack.deploy.app_server",
