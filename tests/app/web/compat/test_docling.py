@@ -156,7 +156,7 @@ def test_a_poll_without_a_seat_answers_at_once(make_bundle: Callable[..., Path])
         polls = [pool.submit(lambda: app.test_client().get(f"/v1/status/poll/{task}?wait=20").json) for _ in range(2)]
         with without_hanging(15):
             (without_seat,), (waiting,) = futures.wait(polls, return_when=futures.FIRST_COMPLETED)
-        assert without_seat.result()["task_status"] == "started"
+        assert without_seat.result()["task_status"] in {"pending", "started"}
         free.set()
         assert waiting.result()["task_status"] == "success"
 
