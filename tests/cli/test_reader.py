@@ -243,6 +243,7 @@ def test_a_killed_run_goes_on_where_it_stopped(machine, number):
 
     with Misbehaving(react) as server:
         process = machine.start("ocr", "s", "--beside", "--jobs", "2", "--url", server.url)
+        assert any("4/8" in line for line in process.stderr), "it ended before four were read"
         machine.wait(lambda: len(results()) == 4 and len(server.asked) == 6)
         process.send_signal(number)
         _, err = process.communicate(timeout=PATIENCE)
