@@ -54,7 +54,7 @@ def run_command(words, *, cwd, env, timeout, within=(), limits=()):
     if within or _at_start(env) != {**_at_start(os.environ), "PYTHONPATH": str(REPOSITORY)}:
         return subprocess.run(
             [*within, sys.executable, "-m", "ocrpack", *words], cwd=cwd, env=env, capture_output=True, text=True,
-            timeout=timeout, stdin=subprocess.DEVNULL, preexec_fn=lambda: _limit(limits),
+            timeout=timeout, stdin=subprocess.DEVNULL, preexec_fn=lambda: limit(limits),
         )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         files = [str(Path(place, name)) for name in ("out", "err")]
@@ -72,13 +72,14 @@ def _at_start(env):
     return {name: value for name, value in env.items() if name.startswith(_AT_START)}
 
 
-def _limit(limits):
+def limit(limits):
+    """Bind this process, and what it starts, to the limits."""
     for kind, most in limits:
         resource.setrlimit(kind, (most, most))
 
 
 def _command(words, cwd, env, files, limits):
-    _limit(limits)
+    limit(limits)
     for number, file in zip((1, 2), files, strict=True):
         opened = os.open(file, os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)

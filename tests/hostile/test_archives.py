@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import resource
+import subprocess
+import sys
 
 import pytest
 
 from ocrpack.bundle import Archive
 from ocrpack.errors import BundleError
-from tests.command_line import run_command
+from tests.command_line import limit, run_command
 from tests.conftest import DATA, REPOSITORY
 from tests.hostile.archives import ARCHIVES
 from tests.patience import PATIENCE
@@ -45,8 +47,6 @@ def made(tmp_path_factory):
 
 
 LIMITS = (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_DATA, MEMORY)
-
-
 DEPLOY = ["deploy", "--no-tag"]
 """Reads archives as `verify` does; so most are given to it in the slow tests alone."""
 REFUSING = [(name, ["verify"]) for name in ARCHIVES] + [(name, DEPLOY) for name in list(ARCHIVES)[::10]]
@@ -57,7 +57,7 @@ REFUSING += [pytest.param(name, DEPLOY, marks=pytest.mark.slow) for name in ARCH
 def test_it_is_refused(machine, made, name, words):
     before = sorted(machine.folder.rglob("*"))
     path = made(name)
-    done = machine.run(words[0], path, *words[1:], status=11, limits=LIMITS)
+    done = machine.run(words[0], path, *words[1:], status=11, timeout=PATIENCE, limits=LIMITS)
     assert "Traceback" not in done.err
     (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
     assert len(line) < 600
@@ -97,8 +97,13 @@ def _cell(words, path):
 
 def test_the_limits_bind(machine):
     """A test of refusals under limits is worth nothing if the limits do not hold."""
+    code = f"x = bytearray({MEMORY * 2})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], preexec_fn=lambda: limit(LIMITS), capture_output=True, text=True, check=False
+    )
+    assert "MemoryError" in done.stderr
     sound = machine.bundle()
     machine.run("verify", sound, limits=LIMITS)
     little = ((resource.RLIMIT_DATA, 1 << 20),)
     done = run_command(["verify", str(sound)], cwd=machine.folder, env=machine.env, timeout=PATIENCE, limits=little)
-    assert done.returncode != 0
+    assert done.returncode != 0, "the limits reach a command in a fork, too"

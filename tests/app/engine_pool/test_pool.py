@@ -138,11 +138,10 @@ def test_a_process_that_was_killed_while_idle_is_nobodys_problem(served: Callabl
 
 def test_the_template_is_started_again(served: Callable[..., FlaskClient]) -> None:
     client = served()
-    reader = psutil.Process(pid_of(read(client, kind.FINE)))
-    template = reader.ppid()
-    engines_of_it = psutil.Process(template).children()
+    template = psutil.Process(pid_of(read(client, kind.FINE))).ppid()
+    readers = psutil.Process(template).children()
     kill(template)
-    psutil.wait_procs(engines_of_it, timeout=PATIENCE)  # they end with it; a page that one of them had would fail
+    psutil.wait_procs(readers, timeout=PATIENCE)  # they end with it; a page that one of them had would fail
     assert [read(client, kind.FINE).status_code for _ in range(4)] == [200] * 4
     assert psutil.Process(pid_of(read(client, kind.FINE))).ppid() != template
 
