@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python
 PYTHON ?= python3
 DEMO_ROOT := .demo
 PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
@@ -39,11 +40,11 @@ $(BIN)/uv: | $(VENV)/.system
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.6'
 
 $(VENV)/.ocrpack: pyproject.toml $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable .
+	@$(INSTALL) $(BIN)/python --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.ocrpack
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group dev
+	@$(INSTALL) $(BIN)/python --group dev
 	@touch $@
 
 $(VENV)/.units: tools/install_system.sh | $(VENV)/.dev
@@ -53,7 +54,7 @@ $(VENV)/.units: tools/install_system.sh | $(VENV)/.dev
 
 $(VENV)/.browser: $(VENV)/.dev
 	@tools/install_system.sh chromium
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group browser
+	@$(INSTALL) $(BIN)/python --group browser
 	@touch $@
 
 .PHONY: setup
@@ -101,7 +102,7 @@ test-browser: $(VENV)/.browser ## the page in a real Chromium (2 minutes)
 
 $(VENV)/clients/.done: $(VENV)/.dev
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/clients
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV)/clients/bin/python --group clients --editable .
+	@$(INSTALL) $(VENV)/clients/bin/python --group clients --editable .
 	@touch $@
 
 .PHONY: test-clients
@@ -121,7 +122,7 @@ security: $(VENV)/.dev ## write the table of hostile archives and their refusals
 	@$(PYTEST) --security -k table tests/hostile
 
 $(VENV)/.fuzz: $(VENV)/.dev
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --group fuzz
+	@$(INSTALL) $(BIN)/python --group fuzz
 	@touch $@
 
 FUZZ_SECONDS ?= 30

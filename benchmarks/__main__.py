@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks import bundles, serving, soak, switching
-from benchmarks.measure import Contender, Row, command, machine, race
+from benchmarks.measure import Contender, Row, command, free_port, machine, race
 
 REPOSITORY = Path(__file__).parent.parent
 OCRPACK = Path(sys.executable).with_name("ocrpack")
@@ -55,16 +54,10 @@ class Deploys:
         self.folder = folder
         self.by_hand = folder / "by-hand"
         self.root = folder / "root"
-        self.port = self._free_port()
+        self.port = free_port()
         self.env = {**os.environ, "PORT": str(self.port)}
         command(OCRPACK, "build", REPOSITORY / "bundles" / "tesseract", "-o", folder, "-q")()
         self.bundle = next(folder.glob("tesseract-*.zip"))
-
-    @staticmethod
-    def _free_port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
 
     def clear(self, *, keep_environment: bool = False) -> None:
         """Take everything away again."""

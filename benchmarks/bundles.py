@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.measure import Contender, Row, command, environment, race
+from benchmarks.measure import Contender, Row, command, environment, free_port, race
 
 OCRPACK = Path(sys.executable).with_name("ocrpack")
 APP = """def app(environ, start_response):
@@ -31,17 +30,11 @@ def _source(
     folder.mkdir(parents=True)
     (folder / "app.py").write_text(APP)
     (folder / "requirements.txt").write_text("")
-    descriptor = {"schema_version": 1, "name": "large", "version": version, "port": _free_port(), **more}
+    descriptor = {"schema_version": 1, "name": "large", "version": version, "port": free_port(), **more}
     (folder / "descriptor.json").write_text(json.dumps(descriptor))
     fill(folder)
     command(OCRPACK, "lock", folder)()
     return folder
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _weights(path: Path) -> dict[str, object]:

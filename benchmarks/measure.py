@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -57,6 +58,13 @@ def race(job: str, contenders: list[Contender], turns: int) -> list[Row]:
         Row(job, name, tuple(taken), statistics.median(a / b for a, b in zip(taken, first, strict=True)))
         for name, taken in seconds.items()
     ]
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def command(*words: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> Callable[[], None]:

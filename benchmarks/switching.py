@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import free_port
+
 REPOSITORY = Path(__file__).parent.parent
 OCRPACK = Path(sys.executable).with_name("ocrpack")
 CLIENTS = 32
@@ -113,7 +115,7 @@ def _reload(process: subprocess.Popen[bytes], folder: Path, port: int) -> subpro
 
 
 def _by_hand(folder: Path, name: str, count: int, switch: Callable[..., subprocess.Popen[bytes]]) -> Switches:
-    port, windows = _free_port(), []
+    port, windows = free_port(), []
     seen: dict[str, Any] = {}
     process = _gunicorn(folder, port)
     try:
@@ -133,7 +135,7 @@ def _by_hand(folder: Path, name: str, count: int, switch: Callable[..., subproce
 
 
 def _ocrpack(folder: Path, upgrades: int) -> Switches:
-    port, root = _free_port(), folder / "switching"
+    port, root = free_port(), folder / "switching"
     seen: dict[str, Any] = {}
     where = ["--root", str(root)]
     bundles = [_bundle(folder, number, port) for number in range(upgrades + 1)]
@@ -192,12 +194,6 @@ def _bundle(folder: Path, number: int, port: int) -> Path:
     bundle = folder / f"switched-1.{number}.zip"
     subprocess.run([OCRPACK, "build", source, "-o", bundle, "-q"], check=True, stdout=subprocess.DEVNULL)
     return bundle
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_it_listens(port: int) -> None:

@@ -42,6 +42,11 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([*_OTHERS, *_modules()])
 
 
+def argv(words, within=()):
+    """Return the words by which a command is started for real, through `within` if that is given."""
+    return [*within, sys.executable, "-m", "ocrpack", *map(str, words)]
+
+
 def run_command(words, *, cwd, env, timeout, within=(), limits=()):
     """Run a command, and return its status and what it printed, as `subprocess.run` does.
 
@@ -53,8 +58,8 @@ def run_command(words, *, cwd, env, timeout, within=(), limits=()):
     """
     if within or _at_start(env) != {**_at_start(os.environ), "PYTHONPATH": str(REPOSITORY)}:
         return subprocess.run(
-            [*within, sys.executable, "-m", "ocrpack", *words], cwd=cwd, env=env, capture_output=True, text=True,
-            timeout=timeout, stdin=subprocess.DEVNULL, preexec_fn=lambda: limit(limits),
+            argv(words, within), cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout,
+            stdin=subprocess.DEVNULL, preexec_fn=lambda: limit(limits),
         )  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
         files = [str(Path(place, name)) for name in ("out", "err")]

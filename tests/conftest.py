@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import urllib.request
@@ -21,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from ocrpack.bundle.packages.lockfile import parse_pin
-from tests.command_line import REPOSITORY, run_command
+from tests.command_line import REPOSITORY, argv, run_command
 from tests.patience import PATIENCE, eventually
 from tests.ports import free_port
 
@@ -141,7 +140,7 @@ class Machine:
     """What every command is called through, such as `nsenter`."""
 
     def argv(self, *words):
-        return [*self.within, sys.executable, "-m", "ocrpack", *map(str, words)]
+        return argv(words, self.within)
 
     def run(self, *words, status=0, cwd=None, env=None, timeout=2 * PATIENCE, limits=()):
         done = run_command(

@@ -1,6 +1,7 @@
 """Write `schemas/descriptor.schema.json`, and the field reference in `docs/descriptor.md`, from the model.
 
-Run it after a change of `ocrpack/descriptor/model.py`; with `--check` it writes nothing and fails where they differ.
+Run it after a change of `ocrpack/descriptor/format/model.py`; with `--check` it writes nothing and fails where they
+differ.
 """
 
 from __future__ import annotations

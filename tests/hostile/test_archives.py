@@ -15,6 +15,7 @@ from tests.command_line import limit, run_command
 from tests.conftest import DATA, REPOSITORY
 from tests.hostile.archives import ARCHIVES
 from tests.patience import PATIENCE
+from tests.variants import slow
 
 TABLE = REPOSITORY / "docs" / "security.md"
 SECONDS, MEMORY = 20, 300 << 20
@@ -50,7 +51,7 @@ LIMITS = (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_DATA, MEMORY)
 DEPLOY = ["deploy", "--no-tag"]
 """Reads archives as `verify` does; so most are given to it in the slow tests alone."""
 REFUSING = [(name, ["verify"]) for name in ARCHIVES] + [(name, DEPLOY) for name in list(ARCHIVES)[::10]]
-REFUSING += [pytest.param(name, DEPLOY, marks=pytest.mark.slow) for name in ARCHIVES if (name, DEPLOY) not in REFUSING]
+REFUSING += slow(*((name, DEPLOY) for name in ARCHIVES if (name, DEPLOY) not in REFUSING))
 
 
 @pytest.mark.parametrize(("name", "words"), REFUSING, ids=lambda part: part if isinstance(part, str) else part[0])

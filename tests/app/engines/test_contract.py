@@ -19,6 +19,7 @@ from ocrpack.app.engines import ENTRY_POINTS, REGISTRY, load_engine
 from ocrpack.app.engines.base import Model, Page, Weight
 from tests.app.drawings import PROJECT, TRUTH, drawing
 from tests.patience import PATIENCE
+from tests.variants import slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,9 +135,7 @@ def test_text_is_read_with_its_places(engine: Engine) -> None:
 LONG_SIZES = [(1, 4000), (4000, 1), (20000, 30), (30, 20000)]
 
 
-@pytest.mark.parametrize(
-    "size", [(1, 1), (2, 3), (31, 33), (640, 480), *(pytest.param(size, marks=pytest.mark.slow) for size in LONG_SIZES)]
-)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (31, 33), (640, 480), *slow(*((size,) for size in LONG_SIZES))])
 def test_images_without_text(engine: Engine, size: tuple[int, int]) -> None:
     for paper in ("white", "black"):
         page = engine.read(Image.new("RGB", size, paper), None, (), 60)

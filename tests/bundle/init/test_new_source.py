@@ -9,6 +9,7 @@ import pytest
 
 from ocrpack.bundle import ENGINES, check_source, describe_app, new_source
 from ocrpack.errors import ConflictError, NotFoundError, UsageError
+from tests.variants import some
 
 FLASK = """
 from flask import Flask, request
@@ -51,7 +52,7 @@ def drafted(folder, files):
     return draft, loaded.descriptor
 
 
-CHOICES = ["tesseract", *(pytest.param(one, marks=pytest.mark.slow) for one in ENGINES if one != "tesseract")]
+CHOICES = some(ENGINES, ["tesseract"])
 
 
 @pytest.mark.parametrize("engine", CHOICES)

@@ -168,16 +168,11 @@ def test_the_same_version_with_other_content_is_refused(machine):
     ("app", "options", "words"),
     [
         ("def app(:\n", {}, "SyntaxError"),
-        pytest.param("import os\nos._exit(7)\n", {}, "ended with status", marks=pytest.mark.slow),
         ("raise RuntimeError('no model today')\n", {}, "no model today"),
-        pytest.param(
-            "import time\ntime.sleep(600)\n", {"boot_seconds": 1.5}, "not ready within 1.5 s", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            changed(MINI_APP, '("/healthz", "/readyz", "/")', '("/",)'),
-            {"boot_seconds": 20},
-            "answered 404",
-            marks=pytest.mark.slow,
+        *slow(
+            ("import os\nos._exit(7)\n", {}, "ended with status"),
+            ("import time\ntime.sleep(600)\n", {"boot_seconds": 1.5}, "not ready within 1.5 s"),
+            (changed(MINI_APP, '("/healthz", "/readyz", "/")', '("/",)'), {"boot_seconds": 20}, "answered 404"),
         ),
     ],
 )

@@ -19,6 +19,7 @@ from ocrpack.bundle.format.manifest import order
 from tests.conftest import MINI_APP
 from tests.index import Index, make_wheel
 from tests.patience import PATIENCE
+from tests.variants import slow
 
 ALONE = """
 import fcntl, os, socket, struct, sys
@@ -74,7 +75,7 @@ def with_wheels(machine, index, *words, version="1.0", **more):
     return machine.folder / f"mini-{version}.zip"
 
 
-@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("installer", ["uv", *slow("pip")])
 def test_a_deploy_without_a_network(machine, index, alone, installer):
     bundle = with_wheels(machine, index)
     (machine.folder / "cache").mkdir()
